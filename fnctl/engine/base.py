@@ -1,0 +1,144 @@
+"""The port to a container engine: only what fnctl asks of it, with its guarantees. Not an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from fnctl.model import SandboxInfo, SandboxSpec
+
+LABEL = "dev.fnctl"  # on everything fnctl creates; value "1"
+LABEL_PROJECT = "dev.fnctl.project"  # Project.id
+LABEL_ROLE = "dev.fnctl.role"  # sandbox | service | build | layer | function
+LABEL_RUN = "dev.fnctl.run"  # id of the `fnctl run` that owns a sandbox
+LABEL_FUNCTION = "dev.fnctl.function"
+LABEL_DIGEST = "dev.fnctl.digest"  # own content digest: image ids differ between stores
+LABEL_ORIGIN = "dev.fnctl.origin"  # base image: local | pulled:REF | bootstrap:SUITE
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the engine says of itself, for doctor, bench and decisions."""
+
+    version: str
+    api_version: str
+    os: str
+    cpus: int
+    memory_mb: int
+    storage_driver: str
+    cgroup_version: str
+    runc_version: str
+    security: tuple[str, ...]
+    root_dir: str
+    local: bool  # reached over a unix socket of this machine
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image the engine has. `id` is the engine's own; compare contents by the digest label."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    layers: tuple[str, ...]  # diff ids, bottom first
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A one-shot container's end. `timed_out` where the deadline killed it; `output` is stdout and stderr, last 1 MiB."""
+
+    exit_code: int
+    output: str
+    timed_out: bool = False
+
+
+class Engine(Protocol):
+    """Blocking calls, each bounded by a timeout; safe to call from several threads.
+
+    Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or does not
+    answer in time. Nothing is retried in here.
+    """
+
+    def facts(self) -> EngineFacts: ...
+
+    def create(self, spec: SandboxSpec) -> str:
+        """Make and start a hardened sandbox; its id. On failure nothing is left behind: a half-made one is removed by name."""
+        ...
+
+    def destroy(self, sandbox: str) -> None:
+        """SIGKILL and remove, with anonymous volumes. Gone already is success."""
+        ...
+
+    def inspect(self, sandbox: str) -> SandboxInfo | None:
+        """None where there is none."""
+        ...
+
+    def list(self, labels: Mapping[str, str]) -> list[SandboxInfo]:
+        """Every container, running or not, that carries all these labels."""
+        ...
+
+    def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
+        """Change limits of a running sandbox (memory is memory+swap)."""
+        ...
+
+    def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
+        """Take the sandbox off `none` and attach it to the network."""
+        ...
+
+    def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None: ...
+
+    def remove_network(self, name: str) -> None: ...
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
+
+    def remove_volume(self, name: str) -> None: ...
+
+    def images(self, labels: Mapping[str, str]) -> list[ImageInfo]: ...
+
+    def image(self, reference: str) -> ImageInfo | None: ...
+
+    def load(self, archive: IO[bytes]) -> None:
+        """`docker load` of an archive (docker-archive layout); layers that the engine has may be left out."""
+        ...
+
+    def import_rootfs(self, archive: IO[bytes], reference: str, changes: Iterable[str]) -> None:
+        """`docker import` of a root file system tar."""
+        ...
+
+    def pull(self, reference: str) -> None: ...
+
+    def tag(self, reference: str, new: str) -> None: ...
+
+    def remove_image(self, reference: str) -> None: ...
+
+    def build(
+        self,
+        context: Path,
+        *,
+        tag: str,
+        labels: Mapping[str, str],
+        network: str | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+        timeout_s: float = 1800,
+    ) -> None:
+        """Build the Dockerfile in `context` with whatever builder the engine has. BuildError carries the builder's own last lines."""
+        ...
+
+    def run(
+        self,
+        spec: SandboxSpec,
+        *,
+        timeout_s: float,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> RunResult:
+        """Run to the end and remove, also on timeout and on KeyboardInterrupt."""
+        ...
+
+    def stats(self, sandbox: str) -> Mapping[str, float]:
+        """`memory_mb`, `peak_memory_mb`, `cpu_ms`: what the engine's stats call says; slow (10 ms and more)."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,183 @@
+"""The nouns of fnctl as frozen values. No behaviour beyond what a value says of itself; imports nothing of ours."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Model(enum.StrEnum):
+    """The process model of a function."""
+
+    EPHEMERAL = "ephemeral"
+    RESIDENT = "resident"
+
+
+class Isolation(enum.StrEnum):
+    """What one ephemeral invocation is kept apart from the next by."""
+
+    PROCESS = "process"
+    CONTAINER = "container"
+
+
+class Network(enum.StrEnum):
+    NONE = "none"
+    SERVICES = "services"
+    EGRESS = "egress"
+
+
+class StartKind(enum.StrEnum):
+    """How the instance that served an invocation came to be; the same four words everywhere."""
+
+    COLD = "cold"
+    BASE = "base"
+    RUNTIME = "runtime"
+    WARM = "warm"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTrigger:
+    """An HTTP route: `path` may hold `{name}` segments and a last `{name...}`; empty `methods` means any; `host` None any."""
+
+    path: str
+    methods: frozenset[str] = frozenset()
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    min: int = 0
+    max: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The deployable unit, validated, with every default filled in."""
+
+    name: str
+    path: Path  # the folder of its code, absolute
+    runtime: str  # "node24", "python3.13"
+    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    model: Model = Model.RESIDENT
+    isolation: Isolation = Isolation.PROCESS
+    environment: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = 30.0
+    memory_mb: int = 256
+    cpus: float | None = None
+    concurrency: int = 64  # requests at a time in one instance; always 1 where ephemeral
+    queue: int = 1000  # waiting invocations, past which 429
+    scale: Scale = Scale()
+    idle_timeout_s: float = 60.0
+    network: Network = Network.NONE
+    triggers: tuple[HttpTrigger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A stateful node: a plain container with a volume, never reaped."""
+
+    name: str
+    type: str  # "data": the built-in table store
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A validated `fnctl.yaml`, or what was found in a folder without one."""
+
+    root: Path
+    id: str  # stable short hash of the root path: names, labels and state folders carry it
+    functions: tuple[Function, ...]
+    services: tuple[Service, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The content-addressed result of building a function's code and its dependencies.
+
+    `root` is a folder, read-only by convention, owned by fnctl, that holds exactly the files of the bundle;
+    `digest` ("sha256:…") is over names, modes and contents of all of them.
+    """
+
+    function: str
+    digest: str
+    root: Path
+    runtime: str
+    handler: str
+    size_bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one invocation cost and how it ended. Times in ms; None where it could not be measured, never a guess."""
+
+    id: str
+    function: str
+    version: str  # first 12 hex digits of the bundle digest
+    start: StartKind | None  # None where no instance was reached
+    status: int
+    verdict: str  # "ok" or the error's code: crash, oom, timeout, queue_full, …
+    at: float  # wall clock, seconds since the epoch, when the request's head was read
+    queue_ms: float = 0.0
+    container_ms: float = 0.0
+    runtime_ms: float = 0.0
+    load_ms: float = 0.0
+    handler_ms: float = 0.0
+    total_ms: float = 0.0
+    billed_ms: int = 0
+    cpu_ms: float | None = None
+    shared_by: int = 1  # cpu_ms is the instance's CPU in a window divided by the invocations in it
+    peak_memory_mb: float | None = None
+    instance: str | None = None
+    method: str = ""
+    path: str = ""
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """Everything the engine needs to make one hardened sandbox."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    uid: int
+    mounts: tuple[tuple[str, str, bool], ...]  # (host path or volume name, path inside, read-only)
+    memory_mb: int = 256
+    cpus: float | None = None
+    pids: int = 128
+    nofile: int = 1024
+    tmp_mb: int = 64
+    network: str = "none"  # an engine network's name
+    environment: tuple[tuple[str, str], ...] = ()
+    hostname: str = "sandbox"
+    read_only: bool = True
+    log_driver: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """What the engine says of a container that carries our labels."""
+
+    id: str
+    name: str
+    running: bool
+    pid: int
+    labels: dict[str, str] = field(default_factory=dict)
+    oom_killed: bool = False
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSpec:
+    """A language environment, as its folder under `layers/` declares it (`runtime.yaml`)."""
+
+    name: str  # "node24"
+    language: str  # "node", "python": which installer and which static reading apply
+    version: str  # the interpreter's exact version
+    folder: Path  # the folder under layers/
+    agent: tuple[str, ...]  # argv of the agent inside the sandbox
+    environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets

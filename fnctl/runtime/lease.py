@@ -1,0 +1,77 @@
+"""The seam between who has a request (the gateway) and who has instances (the scheduler). Types only."""
+
+from __future__ import annotations
+
+from asyncio import BaseTransport
+from collections.abc import Callable
+from typing import Protocol
+
+from fnctl.errors import FnctlError
+from fnctl.model import StartKind
+
+
+class DataOwner(Protocol):
+    """The instance that a data connection belongs to; told by the connection what happens to it."""
+
+    def data_connected(self, connection: DataConnection, transport: BaseTransport) -> None:
+        """A connection was accepted. The owner may close it at once (wrong peer, one too many)."""
+        ...
+
+    def data_lost(self, connection: DataConnection) -> None:
+        """The connection ended, leased or not. Called once."""
+        ...
+
+
+class DataConnection(Protocol):
+    """One HTTP/1.1 connection that an agent dialled; the host is the client on it."""
+
+    def close(self) -> None:
+        """End it at once; `data_lost` follows."""
+        ...
+
+
+class Lease(Protocol):
+    """The right to send one request on one connection. Ended by `release`, once."""
+
+    connection: DataConnection
+    instance: str  # the instance's id
+    function: str
+    version: str
+    start: StartKind
+    queue_ms: float
+    container_ms: float
+    runtime_ms: float
+    load_ms: float
+
+    def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
+        """Give it back. `reusable`: the response ended cleanly and the connection may carry another request.
+
+        Not reusable with an error of code `timeout` (the function's deadline): the instance takes no further request, and is
+        killed when its other requests have ended. Not reusable without an error: the client went away; the
+        connection is closed, a resident instance lives on, an ephemeral one is cleaned.
+        """
+        ...
+
+    def failure(self, answered: Callable[[FnctlError], None]) -> None:
+        """Why did the connection end before the response did? Calls back within 500 ms with a FunctionError (crash, oom, bad_response),
+        or an EngineError where the engine took the sandbox away. Call it before `release`."""
+        ...
+
+
+class Waiter(Protocol):
+    def cancel(self) -> None:
+        """The request is gone (client left, deadline): leave the queue. The callback is not called after that."""
+        ...
+
+
+class Admission(Protocol):
+    """The scheduler, as the gateway sees it. All calls on the event loop's thread."""
+
+    def try_acquire(self, function: str) -> Lease | None:
+        """A lease at once, where a loaded instance has room: the warm path, no await. NotFound for a name it does not know."""
+        ...
+
+    def enqueue(self, function: str, ready: Callable[[Lease | FnctlError], None]) -> Waiter:
+        """Wait in the function's bounded queue. `ready` is called once, with a lease or with why there is none
+        (NoCapacity, LoadError, BuildError, DeadlineExceeded load_timeout). QueueFull is raised at once."""
+        ...
