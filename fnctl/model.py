@@ -38,7 +38,7 @@ class StartKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpTrigger:
-    """An HTTP route: `path` may hold `{name}` segments and a last `{name...}`; empty `methods` means any; `host` None any."""
+    """An HTTP route. `path` may hold `{name}` segments and a last `{name...}`; no `methods` means any, no `host` any."""
 
     path: str
     methods: frozenset[str] = frozenset()
@@ -156,6 +156,7 @@ class SandboxSpec:
     hostname: str = "sandbox"
     read_only: bool = True
     log_driver: str = "none"
+    auto_remove: bool = False  # the engine removes it when it ends, even if fnctl is gone by then
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A one-shot container's end. `timed_out` where the deadline killed it; `output` is stdout and stderr, last 1 MiB."""
+    """A one-shot container's end. `timed_out`: the deadline killed it; `output`: stdout and stderr, last 1 MiB."""
 
     exit_code: int
     output: str
@@ -58,14 +58,14 @@ class RunResult:
 class Engine(Protocol):
     """Blocking calls, each bounded by a timeout; safe to call from several threads.
 
-    Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or does not
-    answer in time. Nothing is retried in here.
+    Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or does
+    not answer in time. Nothing is retried in here.
     """
 
     def facts(self) -> EngineFacts: ...
 
     def create(self, spec: SandboxSpec) -> str:
-        """Make and start a hardened sandbox; its id. On failure nothing is left behind: a half-made one is removed by name."""
+        """Make and start a hardened sandbox; its id. On failure nothing is left: a half-made one is removed by name."""
         ...
 
     def destroy(self, sandbox: str) -> None:
@@ -124,7 +124,7 @@ class Engine(Protocol):
         on_line: Callable[[str], None] = lambda line: None,
         timeout_s: float = 1800,
     ) -> None:
-        """Build the Dockerfile in `context` with whatever builder the engine has. BuildError carries the builder's own last lines."""
+        """Build the Dockerfile in `context` with the builder the engine has. BuildError carries its own last lines."""
         ...
 
     def run(

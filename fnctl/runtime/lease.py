@@ -46,15 +46,18 @@ class Lease(Protocol):
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         """Give it back. `reusable`: the response ended cleanly and the connection may carry another request.
 
-        Not reusable with an error of code `timeout` (the function's deadline): the instance takes no further request, and is
-        killed when its other requests have ended. Not reusable without an error: the client went away; the
+        Not reusable with an error of code `timeout` (the function's deadline): the instance takes no further request,
+        and is killed when its other requests have ended. Not reusable without an error: the client went away; the
         connection is closed, a resident instance lives on, an ephemeral one is cleaned.
         """
         ...
 
     def failure(self, answered: Callable[[FnctlError], None]) -> None:
-        """Why did the connection end before the response did? Calls back within 500 ms with a FunctionError (crash, oom, bad_response),
-        or an EngineError where the engine took the sandbox away. Call it before `release`."""
+        """Why did the connection end before the response did? Calls back within 500 ms.
+
+        The answer is a FunctionError (crash, oom, bad_response), or an EngineError where the engine took the sandbox
+        away. Call it before `release`.
+        """
         ...
 
 
@@ -68,7 +71,7 @@ class Admission(Protocol):
     """The scheduler, as the gateway sees it. All calls on the event loop's thread."""
 
     def try_acquire(self, function: str) -> Lease | None:
-        """A lease at once, where a loaded instance has room: the warm path, no await. NotFound for a name it does not know."""
+        """A lease at once, where a loaded instance has room: the warm path, no await. NotFound for an unknown name."""
         ...
 
     def enqueue(self, function: str, ready: Callable[[Lease | FnctlError], None]) -> Waiter:
