@@ -38,7 +38,7 @@ class StartKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpTrigger:
-    """An HTTP route. `path` may hold `{name}` segments and a last `{name...}`; no `methods` means any, no `host` any."""
+    """An HTTP route. `path` may hold `{name}` segments and a last `{name...}`; no `methods`: any, no `host`: any."""
 
     path: str
     methods: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -58,8 +58,8 @@ class RunResult:
 class Engine(Protocol):
     """Blocking calls, each bounded by a timeout; safe to call from several threads.
 
-    Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or does
-    not answer in time. Nothing is retried in here.
+    Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or
+    does not answer in time. Nothing is retried in here.
     """
 
     def facts(self) -> EngineFacts: ...
@@ -96,7 +96,7 @@ class Engine(Protocol):
 
     def remove_volume(self, name: str) -> None: ...
 
-    def images(self, labels: Mapping[str, str]) -> list[ImageInfo]: ...
+    def images(self, labels: Mapping[str, str]) -> Sequence[ImageInfo]: ...
 
     def image(self, reference: str) -> ImageInfo | None: ...
 
