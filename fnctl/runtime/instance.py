@@ -1,0 +1,515 @@
+"""One instance: a sandbox with its state, its connections and what it is doing. Decides nothing about others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import BaseTransport
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fnctl.engine.cgroup import Cgroup
+from fnctl.errors import DeadlineExceeded, EngineError, FnctlError, FunctionError, LoadError, ProtocolError
+from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, StartKind
+from fnctl.runtime.agent import PROTOCOL_VERSION, DataFactory, Link, peer_uid
+from fnctl.runtime.lease import DataConnection
+from fnctl.runtime.lifecycle import Death, State, may
+from fnctl.runtime.slot import Slot
+
+# A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
+EXIT_NEWS_S = 0.45
+
+
+class Keeper(Protocol):
+    """Who is told when an instance changes: the pool before it has a function, its site after."""
+
+    def offered(self, instance: Instance, connection: DataConnection) -> None:
+        """A data connection is free to carry a request."""
+        ...
+
+    def withdrawn(self, instance: Instance, connection: DataConnection) -> None:
+        """A connection ended, whether it was on offer or carried a request."""
+        ...
+
+    def died(self, instance: Instance) -> None:
+        """Its state is dead; the sandbox is being destroyed. Called once."""
+        ...
+
+    def logged(self, instance: Instance, invocation: str | None, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What an instance is loaded with: the function, its bundle, and how its runtime is booted."""
+
+    function: Function
+    bundle: Bundle
+    runtime: RuntimeSpec
+
+    @property
+    def version(self) -> str:
+        return self.bundle.digest.removeprefix("sha256:")[:12]
+
+
+class Instance:
+    """Owns the link to one sandbox, from `open` to `end`. All on the event loop's thread.
+
+    Guarantees: holds at most one function, ever; `keeper.died` is called once; after that nothing else is called. A
+    dead instance takes every call and does nothing.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        keeper: Keeper,
+        data_factory: DataFactory,
+        ended: Callable[[Instance], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.slot = slot
+        self.id = slot.id
+        self.keeper = keeper
+        self.clock = clock
+        self.state = State.STARTING
+        self.death: Death | None = None
+        self.sandbox: str | None = None  # the engine's id
+        self.cgroup: Cgroup | None = None
+        self.runtime: str | None = None
+        self.code: Code | None = None
+        self.version = ""
+        self.start_kind = StartKind.COLD
+        self.timings: dict[str, float] = {"container": 0.0, "runtime": 0.0, "load": 0.0}
+        self.kind = ""  # "web" or "event", once loaded
+        self.forks = False
+        self.created = self.last_used = clock()
+        self.in_flight = 0
+        self.served = 0
+        self.connections: set[DataConnection] = set()
+        self.dialling = 0
+        self.last_exit: Mapping[str, Any] | None = None
+        self._ended = ended
+        self.held = False  # loaded, but not to be offered yet: its network is still on the way
+        self.booting: asyncio.Task[None] | None = None  # a boot ahead of any request
+        self.figures: deque[tuple[float, float]] = deque(
+            maxlen=4096
+        )  # (CPU ms, peak MB) of forked invocations, in order
+        self._parked: DataConnection | None = None  # a connection that came before it may be offered
+        self._clean = True  # (ephemeral) the last invocation's remains are gone
+        self._waits: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._exit_watchers: list[Callable[[], None]] = []
+        self._oom_kills = 0
+        self._ours = False  # we asked for the agent's end
+        self._recycling: asyncio.Task[None] | None = None
+        self._link = Link(slot.folder, slot.uid, self, data_factory)
+
+    # -- the way up ------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Listen; the sandbox may be made now."""
+        await self._link.open()
+
+    async def greeted(self, timeout_s: float) -> None:
+        """The supervisor has said hello: tier base. It may have, before the engine's own answer is here."""
+        if self.state is State.STARTING or self.state is State.DEAD:
+            await self._wait("supervisor", timeout_s, "the sandbox's supervisor to say hello")
+
+    async def boot(self, spec: RuntimeSpec, timeout_s: float = 10.0) -> None:
+        """Start a runtime's agent: tier runtime. DeadlineExceeded, EngineError or FunctionError where it does not."""
+        started = self.clock()
+        answer = self._expect("agent")
+        self._link.boot(spec.agent, dict(spec.environment))
+        await self._wait("agent", timeout_s, f"the {spec.name} agent to say hello", answer)
+        self.timings["runtime"] = (self.clock() - started) * 1000
+
+    async def load(self, code: Code, timeout_s: float) -> None:
+        """Load code that has been placed in the slot. LoadError carries the function's own error, file and line."""
+        started = self.clock()
+        self.code, self.version = code, code.version
+        self._move(State.LOADING)
+        self.dialling = 1
+        answer = self._expect("loaded")
+        self._link.load(_load_message(code))
+        try:
+            said = await self._wait("loaded", timeout_s, f"{code.function.name} to load", answer)
+        except DeadlineExceeded as late:
+            raise DeadlineExceeded(
+                f"{code.function.name}: the code did not load within {timeout_s:g} s",
+                hint="work at import time counts as load: move it into the handler, or raise `timeout`",
+                code="load_timeout",
+            ) from late
+        self.timings["load"] = (self.clock() - started) * 1000
+        self.kind = str(said.get("kind", ""))
+        self.forks = self.ephemeral and bool(said.get("fork"))
+        if self.state is State.LOADING:
+            self._move(State.IDLE)
+        self._settle()
+
+    # -- serving ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ephemeral(self) -> bool:
+        return self.code is not None and self.code.function.model is Model.EPHEMERAL
+
+    @property
+    def serving(self) -> bool:
+        """Loaded and open to new invocations."""
+        return self.state is State.IDLE or self.state is State.BUSY
+
+    def room(self) -> int:
+        """How many more connections it may open for its function."""
+        if self.code is None or not self.serving or self.ephemeral:
+            return 0
+        return self.code.function.concurrency - len(self.connections) - self.dialling
+
+    def dial(self, count: int) -> None:
+        self.dialling += count
+        self._link.dial(count)
+
+    def begin(self) -> None:
+        """An invocation goes in."""
+        self.in_flight += 1
+        self.served += 1
+        if self.state is State.IDLE:
+            self.state = State.BUSY
+        if self.ephemeral:
+            self._clean = False
+            self.last_exit = None
+
+    def finish(self, connection: DataConnection, *, reusable: bool, error: FnctlError | None) -> None:
+        """An invocation is over: put the connection back, or clean, drain or end the instance, as Lease.release says."""
+        self.in_flight -= 1
+        self.last_used = self.clock()
+        if self.state is State.DEAD:
+            return
+        if error is not None and error.code == "timeout":
+            connection.close()
+            self._drain(Death.TIMEOUT)
+        elif self.ephemeral:
+            self._finish_ephemeral(connection, reusable)
+        elif self.state is State.DRAINING:
+            connection.close()
+            self._drain(self.death or Death.REPLACED)
+        else:
+            if self.in_flight == 0 and self.state is State.BUSY:
+                self.state = State.IDLE
+            if reusable and connection in self.connections:
+                self.keeper.offered(self, connection)
+            else:
+                connection.close()
+
+    def _finish_ephemeral(self, connection: DataConnection, reusable: bool) -> None:
+        assert self.code is not None
+        connection.close()
+        if self.code.function.isolation is Isolation.CONTAINER:
+            self.end(Death.USED)
+        elif self.state is State.DRAINING:
+            self._drain(self.death or Death.REPLACED)
+        elif not self.forks:
+            if not reusable:
+                self._kill_agent()
+            self._recycle_when_exited()
+        elif not reusable and not self._clean:
+            # the client left and the child may still run: only the supervisor can stop it, with the template
+            self._kill_agent()
+            self._recycle_when_exited()
+        else:
+            self._settle()
+
+    def release_hold(self) -> None:
+        """What kept it from being offered has come."""
+        self.held = False
+        self._settle()
+
+    def _settle(self) -> None:
+        """Offer the parked connection once nothing stands against it.
+
+        For a forking agent that is: the last invocation is over, its remains are gone, the next connection is there.
+        """
+        if self.held or self._parked is None or not self.serving:
+            return
+        if self.ephemeral:
+            if self.in_flight or not self._clean:
+                return
+            self.state = State.IDLE
+        connection, self._parked = self._parked, None
+        self.keeper.offered(self, connection)
+
+    def drain(self, why: Death) -> None:
+        """Take nothing new; end when what runs has ended."""
+        self._drain(why)
+
+    def _drain(self, why: Death) -> None:
+        if self.state is State.DEAD:
+            return
+        if self.in_flight <= 0:
+            self.end(why)
+        elif self.state is not State.DRAINING:
+            self.death = why
+            self._move(State.DRAINING)
+
+    def explain(self, answered: Callable[[FnctlError], None]) -> None:
+        """Why did a connection end early? Waits, bounded, for the supervisor's news of the agent's exit."""
+        loop = asyncio.get_running_loop()
+        asked = False
+
+        def answer() -> None:
+            nonlocal asked
+            if not asked:
+                asked = True
+                timer.cancel()
+                answered(self.verdict())
+
+        timer = loop.call_later(EXIT_NEWS_S, answer)
+        if self.last_exit is not None or self.state is State.DEAD:
+            loop.call_soon(answer)
+        else:
+            self._exit_watchers.append(answer)
+
+    def verdict(self) -> FnctlError:
+        """What the instance's end, if it ended, says about an invocation it did not answer."""
+        name = self.code.function.name if self.code else "the function"
+        if self.death is Death.OOM or (self.last_exit is not None and self.last_exit.get("oom")):
+            limit = self.code.function.memory_mb if self.code else 0
+            return FunctionError(
+                f"{name} ran out of memory (limit {limit} MB)", code="oom", hint="raise `memory` in fnctl.yaml"
+            )
+        if self.death is Death.LOST:
+            return EngineError(f"the engine took {name}'s sandbox away", code="sandbox_lost", retry_after_s=1)
+        if self.death is Death.BREACH:
+            return ProtocolError(f"{name}'s sandbox broke the protocol and was destroyed")
+        if (ended := self.last_exit) is not None:
+            how = f"signal {ended['signal']}" if ended.get("signal") else f"exit code {ended.get('code', 0)}"
+            return FunctionError(f"{name} ended during the invocation ({how})", hint=f"see `fnctl logs {name}`")
+        return FunctionError(f"{name} closed the connection without a response", code="bad_response")
+
+    # -- the ephemeral way round -----------------------------------------------------------------------------------
+
+    def _kill_agent(self) -> None:
+        self._ours = True
+        self._link.kill()
+
+    def _recycle_when_exited(self) -> None:
+        if self._recycling is None or self._recycling.done():
+            self._recycling = asyncio.ensure_future(self._recycle())
+
+    async def _recycle(self) -> None:
+        """Down to the supervisor and up again: a fresh process for the next invocation, in the same wiped sandbox."""
+        code = self.code
+        assert code is not None
+        try:
+            if self.last_exit is None:
+                await self._wait("exited", 2.0, "the agent to end after its one invocation")
+            self.last_exit, self._ours, self._parked = None, False, None
+            self._move(State.BASE)
+            await self.boot(code.runtime)
+            self._clean = True
+            await self.load(code, code.function.timeout_s)
+        except FnctlError:
+            self.end(Death.LOAD_FAILED)
+
+    # -- what the sandbox says (LinkOwner, DataOwner) --------------------------------------------------------------
+
+    def said(self, role: str, message: Mapping[str, Any]) -> None:
+        op = message["op"]
+        handler = _HEARD.get((role, op))
+        if handler is None:
+            raise ProtocolError(f"an unknown message `{op}`")
+        handler(self, message)
+
+    def _hello_supervisor(self, message: Mapping[str, Any]) -> None:
+        if message.get("protocol") != PROTOCOL_VERSION or self.state is not State.STARTING:
+            raise ProtocolError("a hello out of order, or of another protocol version")
+        self._move(State.BASE)
+        self._resolve("supervisor", message)
+
+    def _started(self, message: Mapping[str, Any]) -> None:
+        self.last_exit = None
+
+    def _supervisor_error(self, message: Mapping[str, Any]) -> None:
+        error = FunctionError(f"the supervisor could not do it: {message.get('message', '')}"[:500])
+        for name in ("agent", "loaded"):
+            self._fail(name, error)
+
+    def _exited(self, message: Mapping[str, Any]) -> None:
+        self.last_exit = message
+        oom = message.get("signal") == 9 and not self._ours and self._oom_killed()
+        expected = self.ephemeral and not self.forks and self.state is State.BUSY and not oom
+        if not expected and not self._ours:
+            self.death = Death.OOM if oom else Death.CRASHED
+        self._tell_exit()
+        self._resolve("exited", message)
+        self._fail("agent", self.verdict())
+        self._fail("loaded", self.verdict())
+        if not expected and not self._ours:
+            self.end(self.death or Death.CRASHED)
+
+    def _hello_agent(self, message: Mapping[str, Any]) -> None:
+        if message.get("protocol") != PROTOCOL_VERSION or self.state is not State.BASE:
+            raise ProtocolError("an agent's hello out of order, or of another protocol version")
+        self.runtime = str(message.get("runtime"))
+        self._move(State.RUNTIME)
+        self._resolve("agent", message)
+
+    def _loaded(self, message: Mapping[str, Any]) -> None:
+        if self.state is not State.LOADING or "loaded" not in self._waits:
+            raise ProtocolError("`loaded` without a load")
+        self._resolve("loaded", message)
+
+    def _load_failed(self, message: Mapping[str, Any]) -> None:
+        if self.state is not State.LOADING:
+            raise ProtocolError("`load_failed` without a load")
+        self._fail("loaded", _load_error(self.code, message))
+
+    def _done(self, message: Mapping[str, Any]) -> None:
+        if not self.forks or self._clean:
+            raise ProtocolError("`done` without an invocation")
+        self._clean = True
+        self.figures.append((float(message.get("cpu_ms", 0.0)), float(message.get("peak_kb", 0)) / 1024))
+        if message.get("code") or message.get("signal"):
+            self.last_exit = message
+            if message.get("signal") == 9 and self._oom_killed():
+                self.last_exit = {**message, "oom": True}
+        self._tell_exit()
+        self._settle()
+
+    def hung_up(self, role: str) -> None:
+        if role == "supervisor":
+            self.end(self.death or Death.LOST)
+
+    def breach(self, error: ProtocolError) -> None:
+        self.end(Death.BREACH)
+
+    def logged(self, invocation: str | None, text: str) -> None:
+        self.keeper.logged(self, invocation, text)
+
+    def data_connected(self, connection: DataConnection, transport: BaseTransport) -> None:
+        if not self._welcome(transport):
+            connection.close()
+            return
+        self.connections.add(connection)
+        self.dialling = max(0, self.dialling - 1)
+        if self.state is State.LOADING or self.held or self.ephemeral:
+            # it may overtake `loaded` or `done`, which travel on another socket: offered when those are here
+            self._parked = connection
+            self._settle()
+        else:
+            self.keeper.offered(self, connection)
+
+    def _welcome(self, transport: BaseTransport) -> bool:
+        if self.code is None or peer_uid(transport) != self.slot.uid:
+            return False
+        if self.ephemeral:
+            return self._parked is None
+        return len(self.connections) < self.code.function.concurrency
+
+    def data_lost(self, connection: DataConnection) -> None:
+        self.connections.discard(connection)
+        if self._parked is connection:
+            self._parked = None
+        self.keeper.withdrawn(self, connection)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def end(self, why: Death) -> None:
+        """Dead, now: connections closed, waiters failed, the sandbox on its way out. Idempotent."""
+        if self.state is State.DEAD:
+            return
+        self.state, self.death = State.DEAD, why
+        for name in list(self._waits):
+            self._fail(name, self.verdict())
+        self._tell_exit()
+        for connection in list(self.connections):
+            connection.close()
+        self._link.close()
+        if self._recycling is not None:
+            self._recycling.cancel()
+        self.keeper.died(self)
+        self._ended(self)
+
+    def _tell_exit(self) -> None:
+        watchers, self._exit_watchers = self._exit_watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def _oom_killed(self) -> bool:
+        """Whether the kernel has killed for memory in this sandbox since the last look."""
+        if self.cgroup is None:
+            return False
+        before, self._oom_kills = self._oom_kills, self.cgroup.oom_kills()
+        return self._oom_kills > before
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def _move(self, new: State) -> None:
+        if not may(self.state, new):
+            raise ProtocolError(f"instance {self.id} cannot go from {self.state} to {new}")
+        self.state = new
+
+    def _expect(self, name: str) -> asyncio.Future[Mapping[str, Any]]:
+        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waits[name] = future
+        return future
+
+    def _resolve(self, name: str, message: Mapping[str, Any]) -> None:
+        if (future := self._waits.get(name)) is not None and not future.done():
+            future.set_result(message)
+
+    def _fail(self, name: str, error: FnctlError) -> None:
+        if (future := self._waits.get(name)) is not None and not future.done():
+            future.set_exception(error)
+
+    async def _wait(
+        self, name: str, timeout_s: float, what: str, future: asyncio.Future[Mapping[str, Any]] | None = None
+    ) -> Mapping[str, Any]:
+        if self.state is State.DEAD:
+            raise self.verdict()
+        future = future or self._expect(name)
+        try:
+            return await asyncio.wait_for(future, timeout_s)
+        except TimeoutError as late:
+            raise DeadlineExceeded(f"waited {timeout_s:g} s for {what}", code=f"{name}_timeout") from late
+        finally:
+            self._waits.pop(name, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # it was seen
+
+
+_HEARD: dict[tuple[str, str], Callable[[Instance, Mapping[str, Any]], None]] = {
+    ("supervisor", "hello"): Instance._hello_supervisor,
+    ("supervisor", "started"): Instance._started,
+    ("supervisor", "exited"): Instance._exited,
+    ("supervisor", "error"): Instance._supervisor_error,
+    ("agent", "hello"): Instance._hello_agent,
+    ("agent", "loaded"): Instance._loaded,
+    ("agent", "load_failed"): Instance._load_failed,
+    ("agent", "done"): Instance._done,
+}
+
+
+def _load_message(code: Code) -> dict[str, Any]:
+    function = code.function
+    return {
+        "function": function.name,
+        "version": code.version,
+        "handler": function.handler,
+        "root": "/fn/app",
+        "model": str(function.model),
+        "env": dict(function.environment),
+        "concurrency": function.concurrency,
+        "timeout_ms": int(function.timeout_s * 1000),
+        "memory_mb": function.memory_mb,
+        "port": 3000,
+    }
+
+
+def _load_error(code: Code | None, message: Mapping[str, Any]) -> LoadError:
+    name = code.function.name if code else "the function"
+    where = f"{message['file']}:{message.get('line', '?')}: " if message.get("file") else ""
+    what = f"{message.get('type', 'Error')}: {message.get('message', '')}"
+    return LoadError(
+        f"{name} did not load: {where}{what}"[:2000],
+        detail=str(message.get("stack", ""))[:16_000] or None,
+        hint=f"mend it and save, or see `fnctl logs {name}`",
+    )

@@ -1,0 +1,40 @@
+"""The one `fnctl run` of a project: a file lock that names its holder. Freed by the kernel when the holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from fnctl.errors import ConflictError
+
+
+class ProjectLock:
+    """flock on a file that holds the pid. The file is never unlinked: a lock on an unlinked file guards nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """ConflictError, at once, with the holder's pid where another process has it."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise ConflictError(
+                f"another `fnctl run` serves this project already (pid {pid or 'unknown'})",
+                hint="`fnctl stop` ends it, `fnctl ps` shows what it does",
+                code="locked",
+            ) from None
+        os.truncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.truncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,288 @@
+"""The pool: pre-warmed instances without a function, by tier, and the making and unmaking of every sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engine
+from fnctl.engine.cgroup import Cgroup
+from fnctl.errors import EngineError, FnctlError, NoCapacity
+from fnctl.model import RuntimeSpec, SandboxSpec
+from fnctl.runtime.agent import DataFactory
+from fnctl.runtime.instance import Instance, Keeper
+from fnctl.runtime.lease import DataConnection
+from fnctl.runtime.lifecycle import Death, State
+from fnctl.runtime.slot import Slot, Slots
+
+T = TypeVar("T")
+
+SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
+# More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
+PARALLEL_CREATES = 2
+GREETING_S = 15.0
+# A refill that starts at once takes the processor from the very invocation that emptied the pool.
+QUIET_S = 0.3
+BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """`target`: pooled instances to keep; `runtimes`: each booted ahead in one of them, as far as they go."""
+
+    target: int
+    image: str
+    project: str
+    run: str
+    runtimes: tuple[RuntimeSpec, ...] = ()
+    memory_mb: int = 256
+
+
+_UNFIT = 9
+
+
+def _rank(member: Instance, runtime: str) -> int:
+    """How far a pooled instance is from running this runtime: 0 booted, 1 booting, 2 base."""
+    if member.state is State.RUNTIME:
+        return 0 if member.runtime == runtime else _UNFIT
+    if member.state is not State.BASE:
+        return _UNFIT
+    if member.booting is None:
+        return 2
+    return 1 if member.booting.get_name() == runtime else _UNFIT
+
+
+class Pool(Keeper):
+    """Owns every slot and sandbox of a run. On the event loop's thread; engine calls go to the executor."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        executor: Executor,
+        slots: Slots,
+        settings: PoolSettings,
+        data_factory: DataFactory,
+        on_end: Callable[[Instance], None] = lambda instance: None,
+    ) -> None:
+        self.settings = settings
+        self.target = settings.target
+        self.members: list[Instance] = []  # oldest first
+        self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
+        self.trouble: FnctlError | None = None  # why the last refill failed
+        self.engine = engine
+        self._executor = executor
+        self._slots = slots
+        self._data_factory = data_factory
+        self._on_end = on_end
+        self._gate = asyncio.Semaphore(PARALLEL_CREATES)
+        self._creating = 0
+        self._busy_starts = 0
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
+        self._changed = asyncio.Condition()
+
+    # -- asked by the scheduler ------------------------------------------------------------------------------------
+
+    def take(self, runtime: str) -> Instance | None:
+        """The best pooled instance for a runtime: booted before booting before base; None where there is none left."""
+        best = min(
+            (m for m in self.members if _rank(m, runtime) < _UNFIT), key=lambda m: _rank(m, runtime), default=None
+        )
+        if best is not None:
+            self.members.remove(best)
+            self._wake.set()
+        return best
+
+    def starting(self, delta: int) -> None:
+        """An instance is (+1) or is no longer (-1) on its way to a waiting request: refills keep out of its way."""
+        self._busy_starts += delta
+        self._wake.set()
+
+    async def create(self, keeper: Keeper, memory_mb: int | None = None) -> Instance:
+        """A new sandbox at tier base. NoCapacity where the engine cannot make one."""
+        slot = self._slots.acquire()
+        instance = Instance(slot, keeper, self._data_factory, self._ended)
+        self.alive[instance.id] = instance
+        try:
+            await instance.open()
+            async with self._gate:
+                instance.sandbox = await self.call(self.engine.create, self._spec(slot, memory_mb))
+            if instance.state is State.DEAD:  # ended while the engine was at work: its destruction had no id to go by
+                self._spawn(self._destroy(instance))
+                raise NoCapacity("the service is stopping", retry_after_s=1)
+            await instance.greeted(GREETING_S)
+            instance.cgroup = await self.call(self._cgroup, instance.sandbox)
+        except EngineError as error:
+            instance.end(Death.LOST)
+            raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
+        except BaseException:
+            instance.end(Death.LOST)
+            raise
+        instance.timings["container"] = (instance.clock() - instance.created) * 1000
+        return instance
+
+    def _cgroup(self, sandbox: str) -> Cgroup | None:
+        info = self.engine.inspect(sandbox)
+        return Cgroup.of(info.pid) if info is not None and info.pid else None
+
+    def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
+        return SandboxSpec(
+            name=f"fnctl-{self.settings.project}-{slot.id}",
+            image=self.settings.image,
+            command=SUPERVISOR,
+            labels=tuple(self.labels().items()),
+            uid=slot.uid,
+            mounts=((str(slot.folder), "/fn", True),),
+            memory_mb=memory_mb or self.settings.memory_mb,
+            auto_remove=True,
+        )
+
+    def labels(self) -> Mapping[str, str]:
+        return {
+            LABEL: "1",
+            LABEL_PROJECT: self.settings.project,
+            LABEL_ROLE: "sandbox",
+            LABEL_RUN: self.settings.run,
+        }
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """A blocking engine call, off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+    # -- keeping the target ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep(), name="pool")
+        self._wake.set()
+
+    async def full(self) -> None:
+        """Wait until the target is met, every wanted runtime is booted, or refilling fails (then raise why)."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.trouble is not None or self._is_full())
+        if self.trouble is not None and not self._is_full():
+            raise self.trouble
+
+    def _is_full(self) -> bool:
+        ready = [member for member in self.members if member.booting is None]
+        return len(ready) >= self.target and not self._unbooted()
+
+    def _unbooted(self) -> list[RuntimeSpec]:
+        """Wanted runtimes that no pooled instance has or is about to have, as far as the target has room for them."""
+        has = {member.runtime for member in self.members if member.runtime}
+        has |= {member.booting.get_name() for member in self.members if member.booting is not None}
+        missing = [spec for spec in self.settings.runtimes if spec.name not in has]
+        return missing[: max(0, self.target - len(has))]
+
+    async def _keep(self) -> None:
+        failures = 0
+        while not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._busy_starts:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._calm(), QUIET_S)
+            self._boot_ahead()
+            while len(self.members) + self._creating < self.target and self._creating < PARALLEL_CREATES:
+                self._creating += 1
+                self._spawn(self._add())
+            while len(self.members) > self.target:
+                self.members[0].end(Death.SURPLUS)
+            failures = failures + 1 if self.trouble else 0
+            if failures:
+                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+                self._wake.set()
+            await self._announce()
+
+    async def _calm(self) -> None:
+        while self._busy_starts:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _announce(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _add(self) -> None:
+        try:
+            instance = await self.create(self)
+            self.members.append(instance)
+            self.trouble = None
+        except FnctlError as error:
+            self.trouble = error
+        finally:
+            self._creating -= 1
+            self._wake.set()
+
+    def _boot_ahead(self) -> None:
+        for spec in self._unbooted():
+            idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
+            if idle is None:
+                return
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+
+    async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
+        try:
+            await instance.boot(spec)
+        except FnctlError as error:
+            self.trouble = error
+            instance.end(Death.CRASHED)
+        finally:
+            instance.booting = None
+            self._wake.set()
+
+    # -- told by its members (Keeper) ------------------------------------------------------------------------------
+
+    def offered(self, instance: Instance, connection: DataConnection) -> None:
+        connection.close()  # nothing without a function has any business on the data socket
+
+    def withdrawn(self, instance: Instance, connection: DataConnection) -> None: ...
+
+    def died(self, instance: Instance) -> None:
+        if instance in self.members:
+            self.members.remove(instance)
+        self._wake.set()
+
+    def logged(self, instance: Instance, invocation: str | None, text: str) -> None: ...
+
+    # -- the end of sandboxes --------------------------------------------------------------------------------------
+
+    def _ended(self, instance: Instance) -> None:
+        self.alive.pop(instance.id, None)
+        self._on_end(instance)
+        self._spawn(self._destroy(instance))
+
+    async def _destroy(self, instance: Instance) -> None:
+        try:
+            if instance.sandbox is not None:
+                await self.call(self.engine.destroy, instance.sandbox)
+        except EngineError as error:
+            # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself
+            self.trouble = error
+        await self.call(instance.slot.remove)
+        if instance.sandbox is not None or instance.state is State.DEAD:
+            self._slots.release(instance.slot)
+        if instance.cgroup is not None:
+            instance.cgroup.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End every instance of the run and wait until the engine has removed them all."""
+        self._closing = True
+        self.target = 0
+        if self._keeper is not None:
+            self._keeper.cancel()
+        while self.alive or self._tasks:
+            for instance in list(self.alive.values()):
+                instance.end(Death.STOPPED)
+            if self._tasks:
+                await asyncio.wait(list(self._tasks))
