@@ -173,6 +173,20 @@ class SandboxInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class InstallRule:
+    """How dependencies are installed where the function's folder holds all of `files`; `runtime.yaml` declares them.
+
+    `run` is run in a copy of the folder, in a container of the sandbox image; what it needs stands at `result` after
+    it (a path in that folder).
+    """
+
+    files: tuple[str, ...]
+    run: tuple[str, ...]
+    result: str
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSpec:
     """A language environment, as its folder under `layers/` declares it (`runtime.yaml`)."""
 
@@ -182,3 +196,4 @@ class RuntimeSpec:
     folder: Path  # the folder under layers/
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
+    install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies

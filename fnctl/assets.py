@@ -1,0 +1,172 @@
+"""The one place that finds layers/ and templates/, in a checkout or in the wheel, and reads the runtimes declared there.
+
+A runtime is a folder under layers/ with a `runtime.yaml`; one folder may declare several (node22, node24). Nothing else
+in fnctl knows their names. docs/guides/runtimes.md is the reference of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fnctl.errors import ConfigError, FnctlError
+from fnctl.model import InstallRule, RuntimeSpec
+
+_PACKAGE = Path(__file__).parent
+ARCHITECTURES = ("amd64", "arm64")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A pinned archive: unpacked, it is the folder `name` of the build context.
+
+    `source` is `npm:NAME@VERSION`, `pypi:PROJECT/FILE` or an https URL; `integrity` is `sha256:HEX` or npm's
+    `sha512-BASE64`. `strip` leading path segments are cut off; `include` (empty: all) and `exclude` are paths after that.
+    """
+
+    name: str
+    source: str
+    integrity: str
+    strip: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    architecture: str | None = None  # None: the same for all
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """Python wheels of a lock file with hashes, installed into the folder `name` of the build context."""
+
+    name: str
+    file: Path
+    python: str  # "3.13"
+
+
+Fetch = Download | Requirements
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One folder under layers/ that declares runtimes. `shared` is fetched once, `own` for each runtime selected."""
+
+    folder: Path
+    runtimes: Mapping[str, RuntimeSpec]
+    shared: tuple[Fetch, ...]
+    own: Mapping[str, tuple[Fetch, ...]]
+
+
+def layers_dir() -> Path:
+    return _assets("layers")
+
+
+def templates_dir() -> Path:
+    return _assets("templates")
+
+
+def _assets(name: str) -> Path:
+    """The wheel carries them in the package; a checkout has them beside it."""
+    for folder in (_PACKAGE / "_assets" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise FnctlError(
+        f"fnctl's own {name}/ folder is missing: looked in {_PACKAGE / '_assets'} and {_PACKAGE.parent}",
+        hint="install fnctl again; its files are not complete",
+    )
+
+
+def runtimes(root: Path | None = None) -> dict[str, RuntimeSpec]:
+    """Every declared runtime by name. Raises ConfigError where a runtime.yaml cannot be used, or a name is there twice."""
+    found: dict[str, RuntimeSpec] = {}
+    for layer in layers(root):
+        for name, spec in layer.runtimes.items():
+            if name in found:
+                raise ConfigError(f"runtime {name} is declared twice: in {found[name].folder} and in {spec.folder}")
+            found[name] = spec
+    return found
+
+
+def layers(root: Path | None = None) -> list[Layer]:
+    """Every folder under `root` (layers/) that has a runtime.yaml, sorted by name."""
+    return [read_layer(file.parent) for file in sorted((root or layers_dir()).glob("*/runtime.yaml"))]
+
+
+def read_layer(folder: Path) -> Layer:
+    file = folder / "runtime.yaml"
+    try:
+        return _layer(folder, _load(file))
+    except KeyError as missing:
+        raise ConfigError(f"{file}: key {missing} is missing") from missing
+    except (TypeError, ValueError, AttributeError) as wrong:
+        raise ConfigError(f"{file}: {wrong}", hint="layers/node/runtime.yaml shows every key") from wrong
+
+
+def _load(file: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML, YAMLError  # loading it costs more than the rest of this file; help does without
+
+    try:
+        data = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
+    except YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: a mapping is expected, found {type(data).__name__}")
+    return data
+
+
+def _layer(folder: Path, data: dict[str, Any]) -> Layer:
+    declared: dict[str, dict[str, Any]] = data["runtimes"]
+    return Layer(
+        folder=folder,
+        runtimes={name: _runtime(folder, data, name, entry) for name, entry in declared.items()},
+        shared=tuple(_fetches(folder, data.get("fetch", {}))),
+        own={name: tuple(_fetches(folder, entry.get("fetch", {}))) for name, entry in declared.items()},
+    )
+
+
+def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any]) -> RuntimeSpec:
+    return RuntimeSpec(
+        name=name,
+        language=data["language"],
+        version=str(entry["version"]),
+        folder=folder,
+        agent=_words(entry["agent"], name),
+        environment=_pairs(entry.get("environment", {}), name),
+        install=tuple(_install(rule, name) for rule in data.get("install", [])),
+    )
+
+
+def _install(rule: dict[str, Any], runtime: str) -> InstallRule:
+    return InstallRule(
+        files=_words(rule["files"], runtime),
+        run=_words(rule["run"], runtime),
+        result=rule["result"],
+        environment=_pairs(rule.get("environment", {}), runtime),
+    )
+
+
+def _words(words: list[str], runtime: str) -> tuple[str, ...]:
+    """A list of words, `{runtime}` in them filled in."""
+    return tuple(str(word).replace("{runtime}", runtime) for word in words)
+
+
+def _pairs(mapping: dict[str, str], runtime: str) -> tuple[tuple[str, str], ...]:
+    return tuple((key, str(value).replace("{runtime}", runtime)) for key, value in mapping.items())
+
+
+def _fetches(folder: Path, entries: dict[str, dict[str, Any]]) -> Iterator[Fetch]:
+    for name, entry in entries.items():
+        if "requirements" in entry:
+            yield Requirements(name, folder / entry["requirements"], str(entry["python"]))
+            continue
+        common = {
+            "strip": int(entry.get("strip", 0)),
+            "include": tuple(entry.get("include", ())),
+            "exclude": tuple(entry.get("exclude", ())),
+        }
+        if "source" in entry:
+            yield Download(name, entry["source"], entry["integrity"], **common)
+            continue
+        for architecture in ARCHITECTURES:
+            if pin := entry.get(architecture):
+                yield Download(name, pin["source"], pin["integrity"], **common, architecture=architecture)
