@@ -1,0 +1,162 @@
+"""From the files to a Project: read each, validate, merge what they include, resolve each function on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fnctl.config.detect import detect
+from fnctl.config.document import Document, Loc, read
+from fnctl.config.explain import problems_of
+from fnctl.config.keys import FunctionEntry, ProjectFile
+from fnctl.config.locate import FILE_NAME, find, project_id
+from fnctl.config.problems import Problem, failure
+from fnctl.config.resolve import function_name, resolve
+from fnctl.errors import NotFound
+from fnctl.model import Function, Project, RuntimeSpec, Service
+
+
+def load_project(
+    start: Path, file: Path | None, environ: Mapping[str, str], runtimes: Mapping[str, RuntimeSpec] | None
+) -> Project:
+    """See `fnctl.config.load`."""
+    known = _shipped() if runtimes is None else runtimes
+    found = find(start, file)
+    return _from_folder(start.resolve(), known) if found is None else _from_file(found, environ, known)
+
+
+def _shipped() -> Mapping[str, RuntimeSpec]:
+    from fnctl import assets
+
+    return assets.runtimes()
+
+
+def _from_folder(folder: Path, runtimes: Mapping[str, RuntimeSpec]) -> Project:
+    """A folder without a file: one function, told by reading what is in it."""
+    if detect(folder) is None:
+        hint = "fnctl init makes a project; fnctl looks for fnctl.yaml here and above, then for a Flask or Express app"
+        raise NotFound(f"no {FILE_NAME} and no app found in {folder}", hint=hint)
+    document = Document(folder.name or "/", folder)
+    function = resolve(function_name(folder), FunctionEntry(), document, (), runtimes)
+    if function is None:
+        raise failure(document.problems)
+    return Project(root=folder, id=project_id(folder), functions=(function,))
+
+
+def _from_file(path: Path, environ: Mapping[str, str], runtimes: Mapping[str, RuntimeSpec]) -> Project:
+    sources = list(_sources(path, environ))
+    merged = _Merged()
+    for source in sources:
+        merged.add(source, runtimes)
+    problems = [problem for source in sources for problem in source.document.problems]
+    if not problems and not merged.functions and not merged.services:
+        problems = [Problem(FILE_NAME, None, "declares no functions", "add them under `functions:`; see fnctl init")]
+    if problems:
+        raise failure(problems)
+    return Project(
+        root=path.parent,
+        id=project_id(path.parent),
+        functions=tuple(merged.functions.values()),
+        services=tuple(merged.services.values()),
+        file=path,
+    )
+
+
+@dataclass(slots=True)
+class _Source:
+    """One file that took part: what it says, and what is wrong with it. `entry` is None where it is not usable."""
+
+    document: Document
+    entry: ProjectFile | None
+
+
+def _sources(first: Path, environ: Mapping[str, str]) -> Iterator[_Source]:
+    """The file and what it includes, each once, in the order of reading; files may include one another."""
+    waiting, seen = [first], {first}
+    while waiting:
+        path = waiting.pop(0)
+        source = _validated(read(path, os.path.relpath(path, first.parent), environ, _in_environment))
+        for index, included in enumerate(_includes(source)):
+            target = (path.parent / included).resolve()
+            target = target / FILE_NAME if target.is_dir() else target
+            if not target.is_file():
+                source.document.problem(("include", index), f"no such file: {included}")
+            elif target not in seen:
+                seen.add(target)
+                waiting.append(target)
+        yield source
+
+
+def _includes(source: _Source) -> list[str]:
+    return source.entry.include if source.entry else []
+
+
+def _in_environment(loc: Loc) -> bool:
+    return len(loc) == 4 and loc[0] == "functions" and loc[2] == "environment"
+
+
+def _validated(document: Document) -> _Source:
+    """Check types and keys. A function that is wrong is left out, so that the others are still looked at."""
+    data = document.data
+    if data is None or not isinstance(data, dict):
+        if not document.problems:
+            document.problem((), f"must hold keys and values, found {'nothing' if data is None else 'something else'}")
+        return _Source(document, None)
+    kept: dict[str, Any] = {key: value for key, value in data.items() if not key.startswith("x-")}
+    try:
+        return _Source(document, ProjectFile.model_validate(kept))
+    except ValidationError as error:
+        document.problems += problems_of(error, document)
+        return _Source(document, _usable_part(kept, error))
+
+
+def _usable_part(data: dict[str, Any], error: ValidationError) -> ProjectFile | None:
+    for loc in {
+        each["loc"][:2] if each["loc"][0] in ("functions", "services") else each["loc"][:1] for each in error.errors()
+    }:
+        inner = data.get(str(loc[0]))
+        if len(loc) == 2 and isinstance(inner, dict):
+            data = {**data, str(loc[0]): {key: value for key, value in inner.items() if key != loc[1]}}
+        else:
+            data = {key: value for key, value in data.items() if key != loc[0]}
+    try:
+        return ProjectFile.model_validate(data)
+    except ValidationError:
+        return None
+
+
+@dataclass(slots=True)
+class _Merged:
+    """The functions and services of all files. A function has one home; equal services are one service."""
+
+    functions: dict[str, Function] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    homes: dict[Loc, str] = field(default_factory=dict)
+
+    def add(self, source: _Source, runtimes: Mapping[str, RuntimeSpec]) -> None:
+        if source.entry is None:
+            return
+        document = source.document
+        for name, entry in source.entry.functions.items():
+            if self._taken(document, ("functions", name)):
+                hint = "a function's name is its address: rename one of them"
+                document.problem(("functions", name), self._twice("function", ("functions", name)), hint)
+            elif function := resolve(name, entry, document, ("functions", name), runtimes):
+                self.functions[name] = function
+        for name, service in source.entry.services.items():
+            made = Service(name=name, type=service.type)
+            if self._taken(document, ("services", name)) and self.services.get(name) != made:
+                document.problem(("services", name), self._twice("service", ("services", name)) + " and differs")
+            self.services.setdefault(name, made)
+
+    def _taken(self, document: Document, loc: Loc) -> bool:
+        here = f"{document.label}:{document.line(loc)}"
+        return self.homes.setdefault(loc, here) != here
+
+    def _twice(self, noun: str, loc: Loc) -> str:
+        return f"{noun} `{loc[1]}` is already declared at {self.homes[loc]}"
