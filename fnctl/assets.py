@@ -1,4 +1,4 @@
-"""The one place that finds layers/ and templates/, in a checkout or in the wheel, and reads the runtimes declared there.
+"""The one place that finds layers/ and templates/ (checkout or wheel), and reads the runtimes declared there.
 
 A runtime is a folder under layers/ with a `runtime.yaml`; one folder may declare several (node22, node24). Nothing else
 in fnctl knows their names. docs/guides/runtimes.md is the reference of the file.
@@ -23,7 +23,7 @@ class Download:
     """A pinned archive: unpacked, it is the folder `name` of the build context.
 
     `source` is `npm:NAME@VERSION`, `pypi:PROJECT/FILE` or an https URL; `integrity` is `sha256:HEX` or npm's
-    `sha512-BASE64`. `strip` leading path segments are cut off; `include` (empty: all) and `exclude` are paths after that.
+    `sha512-BASE64`. `strip` leading path segments are cut off; `include` (empty: all) and `exclude` are paths after it.
     """
 
     name: str
@@ -77,7 +77,7 @@ def _assets(name: str) -> Path:
 
 
 def runtimes(root: Path | None = None) -> dict[str, RuntimeSpec]:
-    """Every declared runtime by name. Raises ConfigError where a runtime.yaml cannot be used, or a name is there twice."""
+    """Every declared runtime by name. ConfigError where a runtime.yaml cannot be used, or a name is there twice."""
     found: dict[str, RuntimeSpec] = {}
     for layer in layers(root):
         for name, spec in layer.runtimes.items():
@@ -103,7 +103,8 @@ def read_layer(folder: Path) -> Layer:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML, YAMLError  # loading it costs more than the rest of this file; help does without
+    from ruamel.yaml import YAML  # loading it costs more than the rest of this file; help does without
+    from ruamel.yaml.error import YAMLError
 
     try:
         data = YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
@@ -158,15 +159,19 @@ def _fetches(folder: Path, entries: dict[str, dict[str, Any]]) -> Iterator[Fetch
     for name, entry in entries.items():
         if "requirements" in entry:
             yield Requirements(name, folder / entry["requirements"], str(entry["python"]))
-            continue
-        common = {
-            "strip": int(entry.get("strip", 0)),
-            "include": tuple(entry.get("include", ())),
-            "exclude": tuple(entry.get("exclude", ())),
-        }
-        if "source" in entry:
-            yield Download(name, entry["source"], entry["integrity"], **common)
-            continue
-        for architecture in ARCHITECTURES:
-            if pin := entry.get(architecture):
-                yield Download(name, pin["source"], pin["integrity"], **common, architecture=architecture)
+        elif "source" in entry:
+            yield _download(name, entry, entry, None)
+        else:
+            yield from (_download(name, entry, entry[arch], arch) for arch in ARCHITECTURES if arch in entry)
+
+
+def _download(name: str, entry: dict[str, Any], pin: dict[str, str], architecture: str | None) -> Download:
+    return Download(
+        name=name,
+        source=pin["source"],
+        integrity=pin["integrity"],
+        strip=int(entry.get("strip", 0)),
+        include=tuple(entry.get("include", ())),
+        exclude=tuple(entry.get("exclude", ())),
+        architecture=architecture,
+    )
