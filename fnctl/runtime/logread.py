@@ -1,0 +1,140 @@
+"""The log store's reader: merges the functions' files by time, and follows them while they grow and rotate."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from fnctl.runtime.logs import FILES, rotated
+
+POLL_S = 0.1
+
+Entry = dict[str, Any]  # one JSON line of the store; see fnctl.runtime.logs
+
+
+def read(
+    folder: Path,
+    function: str | None = None,
+    *,
+    since: float | None = None,
+    tail: int | None = None,
+    follow: bool = False,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[Entry]:
+    """The entries of one function or of all, oldest first; with `follow` it never ends by itself.
+
+    `since` is epoch seconds; `tail` the last so many of what there is now. What rotation has deleted is gone; nothing
+    else is left out or told twice, however often the files rotate meanwhile. Lines that are not whole, or not JSON, are
+    passed over.
+    """
+    cursors = {path: _Cursor(path) for path in _paths(folder, function)}
+    try:
+        streams = [_entries(cursor, since, tail) for cursor in cursors.values()]
+        merged = heapq.merge(*streams, key=_time)
+        yield from merged if tail is None else deque(merged, maxlen=tail)
+        while follow:
+            wait(POLL_S)
+            for path in _paths(folder, function):
+                cursors.setdefault(path, _Cursor(path))
+            new = [entry for cursor in cursors.values() for entry in _entries(cursor, since, None)]
+            yield from sorted(new, key=_time)
+    finally:
+        for cursor in cursors.values():
+            cursor.close()
+
+
+def _paths(folder: Path, function: str | None) -> list[Path]:
+    return sorted(folder.glob("*.jsonl")) if function is None else [folder / f"{function}.jsonl"]
+
+
+def _entries(cursor: _Cursor, since: float | None, tail: int | None) -> Iterator[Entry]:
+    """What is new, parsed. Under `tail` only the last lines are parsed, which is what costs."""
+    lines = cursor.lines() if tail is None else iter(deque(cursor.lines(), maxlen=tail))
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and (since is None or _time(entry) >= since):
+            yield entry
+
+
+def _time(entry: Entry) -> float:
+    return float(entry.get("t", 0.0))
+
+
+class _Cursor:
+    """A place in one function's chain of files, oldest to current. Holds the file open that it is in.
+
+    A held file keeps its inode, so that it is found again under whatever name rotation has given it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._half = b""
+
+    def lines(self) -> Iterator[bytes]:
+        """Every whole line after the last one given."""
+        while True:
+            if self._file is not None:
+                successor = self._successor()
+                yield from self._rest()  # after the look: a file with a successor is not written any more
+            else:
+                successor = self._open(self._chain()[:1])
+            if successor is None:
+                return
+            self.close()
+            self._file, self._half = successor, b""
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _rest(self) -> Iterator[bytes]:
+        assert self._file is not None
+        while chunk := self._file.read(1 << 20):
+            *whole, self._half = (self._half + chunk).split(b"\n")
+            yield from whole
+
+    def _chain(self) -> list[tuple[Path, tuple[int, int]]]:
+        """The files there are, oldest first, with their identity. Beyond FILES too: a store may have had more."""
+        found = []
+        for number in range(FILES * 2, -1, -1):
+            path = rotated(self._path, number)
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found.append((path, (status.st_dev, status.st_ino)))
+        return found
+
+    def _successor(self) -> IO[bytes] | None:
+        """The file that came after ours, open; None while there is none, or while a rotation is in the middle."""
+        assert self._file is not None
+        status = os.fstat(self._file.fileno())
+        chain = self._chain()
+        identities = [identity for _, identity in chain]
+        if (status.st_dev, status.st_ino) in identities:
+            return self._open(chain[identities.index((status.st_dev, status.st_ino)) + 1 :][:1])
+        return self._open(chain[:1]) if status.st_nlink == 0 else None
+
+    def _open(self, wanted: list[tuple[Path, tuple[int, int]]]) -> IO[bytes] | None:
+        """The file, if the name still stands for the same one."""
+        for path, identity in wanted:
+            try:
+                file = path.open("rb", buffering=0)
+            except OSError:
+                return None
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) == identity:
+                return file
+            file.close()
+        return None

@@ -1,0 +1,224 @@
+"""The log store's writer: what functions print, and their receipts, as JSON lines in bounded files. logread.py reads.
+
+A function has `NAME.jsonl` and, when that is full, `NAME.jsonl.1` (the newer) and so on: at most FILES × MAX_BYTES,
+whatever it prints. One JSON object a line: `t` (epoch seconds), `kind` ("line" or "receipt"), `function`, `instance`,
+`id`, and `text` or the receipt's fields.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from json.encoder import encode_basestring_ascii as quoted
+from pathlib import Path
+
+from fnctl.model import Receipt
+
+FILES = 4
+MAX_BYTES = 8 << 20
+MAX_LINE = 16 << 10  # characters of one line
+# What may wait for the disk, per function. Lines give way first: a receipt is the record that something ran.
+MAX_WAITING = 4 << 20
+MAX_WAITING_RECEIPTS = 16 << 20
+RECEIPT_WEIGHT = 400  # about the bytes of one
+FLUSH_S = 0.05
+# Rendering holds the interpreter's lock, which the event loop needs; each write gives it away. So small batches.
+BATCH = 64
+
+Waiting = tuple[float, str | None, str | None, str] | tuple[float, Receipt]
+
+
+class LogWriter:
+    """Takes lines and receipts on the event loop, where it only appends; a thread of its own writes them.
+
+    What is taken is on disk within 100 ms, and all of it when `close` returns. Where the disk is slower than the
+    functions, what is past the bound is dropped, and a line says how much. A disk that refuses costs log lines, never
+    requests.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] = time.time, *, max_bytes: int = MAX_BYTES, files: int = FILES
+    ) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._bounds = (max_bytes, files)
+        self._queues: dict[str, _Queue] = {}
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="logs", daemon=True)
+        self._thread.start()
+
+    def line(self, function: str, instance: str | None, invocation: str | None, text: str) -> None:
+        """One line that an instance printed; without `invocation` it belongs to none (loading, background work)."""
+        if len(text) > MAX_LINE:
+            text = f"{text[:MAX_LINE]} … {len(text) - MAX_LINE} characters cut"
+        queue = self._queues.get(function) or self._queue(function)
+        queue.put((self._clock(), instance, invocation, text), len(text) + 100, MAX_WAITING)
+        if not self._news.is_set():
+            self._news.set()
+
+    def receipt(self, receipt: Receipt) -> None:
+        queue = self._queues.get(receipt.function) or self._queue(receipt.function)
+        queue.put((self._clock(), receipt), RECEIPT_WEIGHT, MAX_WAITING_RECEIPTS)
+        if not self._news.is_set():
+            self._news.set()
+
+    def close(self) -> None:
+        """Write what waits and stop. Nothing may be taken after it. Closing twice is fine."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(timeout=10)
+
+    def _queue(self, function: str) -> _Queue:
+        return self._queues.setdefault(
+            function, _Queue(function, _File(self._folder / f"{function}.jsonl", *self._bounds))
+        )
+
+    def _write(self) -> None:
+        while not self._closing.is_set():
+            self._news.wait()
+            self._closing.wait(FLUSH_S)  # gather a batch
+            self._news.clear()  # before the drain: what comes during it is news again
+            self._drain()
+        self._drain()
+        for queue in list(self._queues.values()):
+            queue.file.close()
+
+    def _drain(self) -> None:
+        for queue in list(self._queues.values()):
+            queue.drain(self._clock)
+
+
+class _Queue:
+    """What waits for one function's file. `put` on the event loop, `drain` on the writer's thread.
+
+    Each counter has one writer, so none needs a lock.
+    """
+
+    def __init__(self, function: str, file: _File) -> None:
+        self.file = file
+        self._name = quoted(function)
+        self._items: deque[tuple[int, Waiting]] = deque()
+        self._taken = 0  # weight ever put
+        self._gone = 0  # weight ever drained
+        self._dropped = 0
+        self._told = 0  # of the dropped
+
+    def put(self, item: Waiting, weight: int, bound: int) -> None:
+        if self._taken - self._gone > bound:
+            self._dropped += 1
+            return
+        self._taken += weight
+        self._items.append((weight, item))
+
+    def drain(self, clock: Callable[[], float]) -> None:
+        while self._items:
+            batch = [self._items.popleft() for _ in range(min(BATCH, len(self._items)))]
+            self._gone += sum(weight for weight, _ in batch)
+            if not self.file.append("".join([rendered(self._name, item) for _, item in batch]).encode()):
+                self._dropped += len(batch)
+                return
+        lost = self._dropped - self._told
+        if lost:
+            marker = (clock(), None, None, f"… {lost} lines dropped: they came faster than they could be written")
+            if self.file.append(rendered(self._name, marker).encode()):
+                self._told += lost
+
+
+class _File:
+    """An append-only file that rotates at a size. Opened when first needed; private to the user."""
+
+    def __init__(self, path: Path, max_bytes: int, files: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._files = files
+        self._fd: int | None = None
+        self._size = 0
+
+    def append(self, data: bytes) -> bool:
+        """Whether it could be written. Whole lines only go in, so rotation never splits one."""
+        try:
+            if self._fd is not None and self._size + len(data) > self._max_bytes:
+                self._rotate()
+            if self._fd is None:
+                self._open()
+            assert self._fd is not None
+            while data:
+                written = os.write(self._fd, data)
+                self._size += written
+                data = data[written:]
+        except OSError:
+            self.close()
+            return False
+        return True
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(self._path, flags, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        # A run that was killed in a write left half a line: it must not swallow the first one of this run.
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._size += os.write(self._fd, b"\n")
+
+    def _rotate(self) -> None:
+        self.close()
+        for number in range(self._files - 2, -1, -1):
+            source = rotated(self._path, number)
+            if source.exists():
+                source.replace(rotated(self._path, number + 1))
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def rotated(path: Path, number: int) -> Path:
+    """The file of a function, by age: 0 is the one written now."""
+    return path.with_name(f"{path.name}.{number}") if number else path
+
+
+def rendered(name: str, item: Waiting) -> str:
+    """One item as a line of JSON; `name` is the function's, quoted already."""
+    if len(item) == 2:
+        return _receipt(name, *item)
+    at, instance, invocation, text = item
+    return f'{{"t":{at:.6f},"kind":"line","function":{name},{_who(instance, invocation)},"text":{quoted(text)}}}\n'
+
+
+def _who(instance: str | None, invocation: str | None) -> str:
+    return f'"instance":{_text(instance)},"id":{_text(invocation)}'
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else quoted(value)
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else f"{value:.3f}"
+
+
+def _receipt(name: str, at: float, receipt: Receipt) -> str:
+    """Spelled out, since a generic encoder takes three times as long and a busy service makes thousands a second."""
+    times = ",".join([f'"{key}":{value:.3f}' for key, value in _times(receipt)])
+    return (
+        f'{{"t":{at:.6f},"kind":"receipt","function":{name},{_who(receipt.instance, receipt.id)},"at":{receipt.at:.6f},'
+        f'"version":{quoted(receipt.version)},"start":{_text(receipt.start)},"status":{receipt.status},'
+        f'"verdict":{quoted(receipt.verdict)},"method":{quoted(receipt.method)},"path":{quoted(receipt.path[:MAX_LINE])},'
+        f'{times},"billed_ms":{receipt.billed_ms},"cpu_ms":{_number(receipt.cpu_ms)},"shared_by":{receipt.shared_by},'
+        f'"peak_memory_mb":{_number(receipt.peak_memory_mb)},"detail":{_text(receipt.detail)}}}\n'
+    )
+
+
+def _times(receipt: Receipt) -> Sequence[tuple[str, float]]:
+    return (
+        ("queue_ms", receipt.queue_ms),
+        ("container_ms", receipt.container_ms),
+        ("runtime_ms", receipt.runtime_ms),
+        ("load_ms", receipt.load_ms),
+        ("handler_ms", receipt.handler_ms),
+        ("total_ms", receipt.total_ms),
+    )
