@@ -1,0 +1,122 @@
+"""The gateway as a whole: its listeners, and their orderly end. Not what happens on a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from fnctl.errors import ConflictError, FnctlError, UsageError
+from fnctl.gateway.client import ClientConnection, Matcher
+from fnctl.gateway.door import Door
+from fnctl.gateway.limits import Limits
+from fnctl.gateway.ports import holder
+from fnctl.gateway.routes import Routes
+from fnctl.model import Receipt
+from fnctl.runtime.lease import Admission
+
+BACKLOG = 4096  # the kernel caps it (net.core.somaxconn)
+
+
+class Gateway:
+    """start → serve → drain → close. All calls on the event loop's thread; `close` may be called in any state, twice.
+
+    `sink` gets one Receipt an invocation, when it has ended; it must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        routes: Routes,
+        sink: Callable[[Receipt], None],
+        limits: Limits | None = None,
+    ) -> None:
+        self.routes = routes
+        self._door = Door(admission, routes, sink, limits or Limits())
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Invocations from the request's head to its receipt."""
+        return self._door.in_flight
+
+    @property
+    def requests(self) -> int:
+        """Requests whose head came, whatever became of them."""
+        return self._door.requests
+
+    @property
+    def connections(self) -> int:
+        return len(self._door.connections)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on TCP; the port, which the system chose where 0 was asked. Raises ConflictError where it is taken."""
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(self._factory(self.routes.match), host, port, backlog=BACKLOG)
+        except OSError as error:
+            raise _cannot_listen(error, host, port) from error
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def start_unix(self, path: Path) -> None:
+        """Listen on a socket of mode 0600 that routes `/NAME/…` to every function.
+
+        A stale socket is replaced: the caller holds the project's lock.
+        """
+        loop = asyncio.get_running_loop()
+        _remove(path)
+        before = os.umask(0o177)
+        try:
+            server = await loop.create_unix_server(self._factory(self.routes.match_by_name), str(path), backlog=BACKLOG)
+        finally:
+            os.umask(before)
+        self._servers.append(server)
+
+    def _factory(self, match: Matcher) -> Callable[[], ClientConnection]:
+        door = self._door
+        return lambda: ClientConnection(door, match)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Accept nothing new, let what is in flight end, then cut off the rest. True: nothing had to be cut off."""
+        self._stop_listening()
+        self._door.draining = True
+        for connection in tuple(self._door.connections):
+            connection.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._door.empty(), timeout_s)
+        clean = self._door.in_flight == 0
+        await self.close()
+        return clean
+
+    async def close(self) -> None:
+        """End everything now; every invocation has its receipt when this returns."""
+        self._stop_listening()
+        self._door.draining = True
+        for connection in tuple(self._door.connections):
+            connection.abort()
+        await self._door.empty()  # `connection_lost` comes on the loop's next turns
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> FnctlError:
+    if error.errno == errno.EADDRINUSE:
+        by = holder(port)
+        return ConflictError(
+            f"port {port} on {host} is in use{f' by {by}' if by else ''}",
+            hint="choose another with --port, or 0 for any that is free",
+        )
+    if error.errno == errno.EACCES:
+        return UsageError(f"port {port} on {host} needs privileges that fnctl lacks", hint="choose a port from 1024 on")
+    return UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}")

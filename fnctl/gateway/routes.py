@@ -1,0 +1,279 @@
+"""Which function a request is for: a routing table built from the project's functions. Pure; no I/O.
+
+Precedence: a rule with a host before one without; in a path a fixed segment before `{name}`, that before `{rest...}`.
+A function without triggers is reached at `NAME.localhost`, at `/NAME/…` (the prefix is stripped) and, where it is the
+only function, at `/…`. Triggers replace these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from fnctl.errors import ConfigError, NotFound
+from fnctl.gateway.target import normal_path
+from fnctl.model import Function, HttpTrigger
+
+LOCAL = ".localhost"
+_REST = "rest"
+# The same requests come again and again: what they matched is kept, and all of it forgotten at once when it is much.
+_MEMO_SIZE = 1024
+_MEMO_TARGET = 256
+
+
+class MethodNotAllowed(NotFound):
+    """The path is known, but not with this method. `allow`: the methods that are."""
+
+    http_status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allow: Sequence[str]) -> None:
+        super().__init__(message, hint=f"allowed here: {', '.join(allow)}")
+        self.allow = tuple(allow)
+
+
+class Match(NamedTuple):
+    """The request goes to `function`. A tuple, not a dataclass: it is made for every request."""
+
+    function: Function
+    target: bytes  # what to send: as it came, or without its prefix
+    headers: bytes  # X-Forwarded-Prefix, X-Fnctl-Params; b"" mostly
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """`/NAME` → `/NAME/`, so that relative links of the function's pages work."""
+
+    location: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The root of the gateway, where no function has it: the functions by name, each with its addresses."""
+
+    functions: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way to reach one function. `strip`: the path's first segment is not the function's business."""
+
+    function: Function
+    path: str
+    methods: frozenset[str] = frozenset()
+    strip: bool = False
+
+
+@dataclass(slots=True)
+class _Node:
+    """A step in the tree of paths: what can follow here, most specific first."""
+
+    fixed: dict[bytes, _Node] = field(default_factory=dict)
+    parameter: _Node | None = None
+    rules: list[tuple[Rule, tuple[str, ...]]] = field(default_factory=list)  # the path may end here
+    rest: list[tuple[Rule, tuple[str, ...]]] = field(default_factory=list)  # anything may follow
+
+
+class _Table:
+    """All rules of one host."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._root = _Node()
+        for rule in rules:
+            self._add(rule)
+
+    def _add(self, rule: Rule) -> None:
+        node, names = self._root, list[str]()
+        for segment in rule.path.split("/")[1:]:
+            if segment.startswith("{") and segment.endswith("...}"):
+                _place(node.rest, rule, (*names, segment[1:-4]))
+                return
+            if segment.startswith("{") and segment.endswith("}"):
+                names.append(segment[1:-1])
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.fixed.setdefault(normal_path(b"/" + quote(segment, safe="%").encode())[1:], _Node())
+        _place(node.rules, rule, tuple(names))
+
+    def find(self, method: str, path: bytes) -> tuple[Rule, list[tuple[str, bytes]]] | set[str]:
+        """The best rule with its parameters, or the methods that the path would take."""
+        allowed: set[str] = set()
+        found = _find(self._root, path.split(b"/")[1:], 0, (), method, allowed)
+        return found or allowed
+
+
+def _place(rules: list[tuple[Rule, tuple[str, ...]]], rule: Rule, names: tuple[str, ...]) -> None:
+    for other, _ in rules:
+        if not other.methods or not rule.methods or other.methods & rule.methods:
+            raise ConfigError(
+                f"functions {other.function.name} and {rule.function.name} both claim {rule.path}",
+                hint="give one of them another path, host or method",
+            )
+    rules.append((rule, names))
+
+
+def _find(
+    node: _Node, segments: list[bytes], at: int, values: tuple[bytes, ...], method: str, allowed: set[str]
+) -> tuple[Rule, list[tuple[str, bytes]]] | None:
+    """Depth first, most specific first, with a way back: a more general path counts where the method differs."""
+    if at == len(segments):
+        return _pick(node.rules, values, method, allowed)
+    segment = segments[at]
+    if (child := node.fixed.get(segment)) is not None and (
+        found := _find(child, segments, at + 1, values, method, allowed)
+    ):
+        return found
+    if (
+        node.parameter is not None
+        and segment
+        and (found := _find(node.parameter, segments, at + 1, (*values, segment), method, allowed))
+    ):
+        return found
+    return _pick(node.rest, (*values, b"/".join(segments[at:])), method, allowed) if node.rest else None
+
+
+def _pick(
+    rules: list[tuple[Rule, tuple[str, ...]]], values: tuple[bytes, ...], method: str, allowed: set[str]
+) -> tuple[Rule, list[tuple[str, bytes]]] | None:
+    for rule, names in rules:
+        if not rule.methods or method in rule.methods or (method == "HEAD" and "GET" in rule.methods):
+            return rule, list(zip(names, values, strict=True))
+        allowed |= rule.methods
+    return None
+
+
+class Routes:
+    """The table in force. `replace` swaps all of it in one step; requests on their way keep what they matched."""
+
+    def __init__(self, functions: Iterable[Function] = ()) -> None:
+        self.replace(functions)
+
+    def replace(self, functions: Iterable[Function]) -> None:
+        """Raises ConfigError where two functions claim the same requests; then the old table stays."""
+        functions = tuple(functions)
+        hosts: dict[str | None, list[Rule]] = {None: []}
+        for function in functions:
+            for host, rule in _rules(function, alone=len(functions) == 1):
+                hosts.setdefault(host, []).append(rule)
+        tables = {host.encode(): _Table(rules) for host, rules in hosts.items() if host is not None}
+        anywhere = _Table(hosts[None])
+        by_name = _Table(Rule(function, f"/{function.name}/{{{_REST}...}}", strip=True) for function in functions)
+        self._hosts, self._anywhere, self._by_name, self._functions = tables, anywhere, by_name, functions
+        self._memo: dict[tuple[bytes, bytes, bytes], Match] = {}
+
+    def match(self, host: bytes, method: bytes, target: bytes) -> Match | Redirect | Index:
+        """Raises NotFound, MethodNotAllowed, and UsageError for a path that has no normal form."""
+        key = (host, method, target)
+        if (known := self._memo.get(key)) is not None:
+            return known
+        found = self._match(_bare(host), method, target)
+        if isinstance(found, Match) and len(target) <= _MEMO_TARGET:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[key] = found
+        return found
+
+    def _match(self, host: bytes, method: bytes, target: bytes) -> Match | Redirect | Index:
+        table = self._hosts.get(host)
+        local = host.endswith(LOCAL.encode())
+        if table is None and local:
+            raise self._not_found(f"no function at the host {_shown(host)}")
+        path, question, query = target.partition(b"?")
+        normal = normal_path(path)
+        allowed: set[str] = set()
+        for candidate in (table, None if local else self._anywhere):
+            if candidate is None:
+                continue
+            found = candidate.find(method.decode(), normal)
+            if isinstance(found, tuple):
+                return _matched(found[0], found[1], path, normal, question + query)
+            allowed |= found
+        return self._unmatched(allowed, method, normal, question + query, None if local else self._anywhere)
+
+    def match_by_name(self, host: bytes, method: bytes, target: bytes) -> Match | Redirect | Index:
+        """`/NAME/…` for every function, whatever its triggers. Raises as `match` does."""
+        path, question, query = target.partition(b"?")
+        normal = normal_path(path)
+        found = self._by_name.find(method.decode(), normal)
+        if isinstance(found, tuple):
+            return _matched(found[0], found[1], path, normal, question + query)
+        return self._unmatched(found, method, normal, question + query, self._by_name)
+
+    def addresses(self, function: Function) -> tuple[str, ...]:
+        """The hosts and paths a function is reached at, as a person would write them, the best first."""
+        alone = len(self._functions) == 1
+        return tuple(_address(host, rule) for host, rule in _rules(function, alone=alone))
+
+    def _unmatched(
+        self, allowed: set[str], method: bytes, normal: bytes, query: bytes, table: _Table | None
+    ) -> Redirect | Index:
+        if allowed:
+            allowed |= {"HEAD"} if "GET" in allowed else set()
+            raise MethodNotAllowed(f"{method.decode()} is not allowed at {_shown(normal)}", sorted(allowed))
+        if table is not None and not normal.endswith(b"/"):
+            found = table.find(method.decode(), normal + b"/")
+            if isinstance(found, tuple) and found[0].strip:
+                return Redirect(normal + b"/" + query)
+        if table is not None and normal == b"/":
+            return Index(tuple((function.name, self.addresses(function)) for function in self._functions))
+        raise self._not_found(f"no function at {_shown(normal)}")
+
+    def _not_found(self, message: str) -> NotFound:
+        known = [address for function in self._functions for address in self.addresses(function)]
+        shown = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
+        return NotFound(message, hint=f"known: {shown}" if known else "no functions are running")
+
+
+def _rules(function: Function, *, alone: bool) -> list[tuple[str | None, Rule]]:
+    if function.triggers:
+        return [
+            (_trigger_host(trigger), Rule(function, trigger.path, trigger.methods)) for trigger in function.triggers
+        ]
+    everything = f"/{{{_REST}...}}"
+    rules: list[tuple[str | None, Rule]] = [
+        (function.name + LOCAL, Rule(function, everything)),
+        (None, Rule(function, f"/{function.name}{everything}", strip=True)),
+    ]
+    if alone:
+        rules.append((None, Rule(function, everything)))
+    return rules
+
+
+def _trigger_host(trigger: HttpTrigger) -> str | None:
+    return trigger.host.lower() if trigger.host else None
+
+
+def _address(host: str | None, rule: Rule) -> str:
+    path = rule.path.removesuffix(f"{{{_REST}...}}") if rule.strip or rule.path == f"/{{{_REST}...}}" else rule.path
+    methods = f"{'|'.join(sorted(rule.methods))} " if rule.methods else ""
+    return f"{methods}{f'http://{host}' if host else ''}{path}"
+
+
+def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: bytes, query: bytes) -> Match:
+    if rule.strip:
+        prefix = b"/" + rule.function.name.encode()
+        # As it came, where what came is what was matched; else the form that was matched, without its prefix.
+        rest = path if path.startswith(prefix + b"/") and path == normal else normal
+        return Match(rule.function, rest[len(prefix) :] + query, b"X-Forwarded-Prefix: " + prefix + b"\r\n")
+    if rule.path == "/{rest...}":
+        return Match(rule.function, path + query, b"")
+    if not values:
+        return Match(rule.function, path + query, b"")
+    params = "&".join(f"{quote(name, safe='')}={quote(unquote_to_bytes(value), safe='')}" for name, value in values)
+    return Match(rule.function, path + query, b"X-Fnctl-Params: " + params.encode() + b"\r\n")
+
+
+def _bare(host: bytes) -> bytes:
+    """Without port and final dot, in lower case."""
+    if host.startswith(b"["):
+        return host.partition(b"]")[0][1:].lower()
+    return host.partition(b":")[0].rstrip(b".").lower()
+
+
+def _shown(path: bytes) -> str:
+    return path[:200].decode("ascii", "replace")
