@@ -55,6 +55,7 @@ class Layer:
     runtimes: Mapping[str, RuntimeSpec]
     shared: tuple[Fetch, ...]
     own: Mapping[str, tuple[Fetch, ...]]
+    defaults: tuple[str, ...]  # runtimes that every machine is set up with
 
 
 def layers_dir() -> Path:
@@ -85,6 +86,11 @@ def runtimes(root: Path | None = None) -> dict[str, RuntimeSpec]:
                 raise ConfigError(f"runtime {name} is declared twice: in {found[name].folder} and in {spec.folder}")
             found[name] = spec
     return found
+
+
+def default_runtimes() -> list[RuntimeSpec]:
+    """Those that `fnctl setup` makes an image of, so that most projects find it ready."""
+    return [layer.runtimes[name] for layer in layers() for name in layer.defaults]
 
 
 def layers(root: Path | None = None) -> list[Layer]:
@@ -122,6 +128,7 @@ def _layer(folder: Path, data: dict[str, Any]) -> Layer:
         runtimes={name: _runtime(folder, data, name, entry) for name, entry in declared.items()},
         shared=tuple(_fetches(folder, data.get("fetch", {}))),
         own={name: tuple(_fetches(folder, entry.get("fetch", {}))) for name, entry in declared.items()},
+        defaults=tuple(name for name, entry in declared.items() if entry.get("default", False)),
     )
 
 

@@ -20,6 +20,7 @@ SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"  # signed by the archive's keys, whatever carries it
 BOOTSTRAP_TIMEOUT_S = 1200.0
 STEP = "base image"
+NO_BOOTSTRAP = "no_bootstrap"  # code of the error that mmdebstrap is missing
 
 
 def base_image(engine: Engine, progress: Progress) -> str:
@@ -66,6 +67,7 @@ def bootstrap(engine: Engine, on_line: Callable[[str], None]) -> None:
             f"no base image: {OFFICIAL} cannot be pulled, and mmdebstrap is not installed",
             hint="install it (Debian, Ubuntu: apt-get install mmdebstrap debian-archive-keyring), "
             f"or tag an image of Debian {SUITE} yourself: docker tag IMAGE {BASE}",
+            code=NO_BOOTSTRAP,
         )
     cache = paths.cache()
     cache.mkdir(parents=True, exist_ok=True)

@@ -126,9 +126,11 @@ def agent_folders(root: Path) -> list[Path]:
 
 
 def agent_files(folder: Path) -> Iterator[Path]:
+    """The files of a folder that go into the sandbox, sorted: not what describes the folder, nor caches and tests."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and parts[0] not in _NOT_AGENT and not _NOT_AGENT_FOLDERS.intersection(parts):
+        hidden = any(part.startswith(".") for part in parts)
+        if path.is_file() and not hidden and parts[0] not in _NOT_AGENT and not _NOT_AGENT_FOLDERS.intersection(parts):
             yield path
 
 
