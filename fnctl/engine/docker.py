@@ -1,0 +1,280 @@
+"""Docker as the Engine: sandboxes, networks, volumes, images. Not the connection (wire.py) nor the profile.
+
+Blocking; each thread has its own client behind `Wire`. Streams (build, run, events) are in their own files.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from docker.errors import APIError, DockerException
+from docker.errors import NotFound as MissingImage
+
+from fnctl.engine import answers, profile
+from fnctl.engine.base import EngineFacts, ImageInfo, RunResult
+from fnctl.engine.building import Builder
+from fnctl.engine.running import run_to_end
+from fnctl.engine.wire import Params, Refused, Unanswered, Wire
+from fnctl.errors import EngineError, ImageNotFound
+from fnctl.model import SandboxInfo, SandboxSpec
+
+MISSING = 404
+CONFLICT = 409
+TRANSFER_S = 600.0  # loading or pulling an image: bounds each silence, not the whole
+LATE_S = 0.5  # a create whose answer was lost may still be at work: look once more after this
+
+
+class DockerEngine:
+    """The Engine protocol on a Docker Engine, 20.10 and later. See base.py for what each call guarantees."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None, *, timeout_s: float = 30.0) -> None:
+        """Connects on the first call. EngineUnavailable where the environment names a context that is not there."""
+        self._wire = Wire(environ, timeout_s=timeout_s)
+        self._cgroup_version: str | None = None
+
+    def facts(self) -> EngineFacts:
+        info, version = self._wire.call("GET", "/info"), self._wire.call("GET", "/version")
+        return answers.facts(info, version, self._wire.api_version, local=self._wire.endpoint.local)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    # -- sandboxes -------------------------------------------------------------------------------------------------
+
+    def create(self, spec: SandboxSpec) -> str:
+        sandbox = self.make(spec)
+        try:
+            self.start(sandbox)
+        except BaseException:
+            with suppress(EngineError):  # the first error is the one to tell
+                self.destroy(sandbox)
+            raise
+        return sandbox
+
+    def make(self, spec: SandboxSpec) -> str:
+        """A sandbox that is not started yet. For `create` and `run`; destroy it."""
+        body = profile.create_body(spec, self._traits(spec.image))
+        try:
+            answer = self._wire.call("POST", "/containers/create", params={"name": spec.name}, body=body)
+        except Refused as refused:
+            raise self._create_refused(spec, refused) from refused
+        except BaseException:
+            with suppress(EngineError):
+                self._remove_half_made(spec)
+            raise
+        return str(answer["Id"])
+
+    def start(self, sandbox: str) -> None:
+        """Start what `make` made."""
+        self._wire.call("POST", f"/containers/{sandbox}/start")
+
+    def _traits(self, image: str) -> profile.Traits:
+        """Asked anew for each sandbox (1 ms): a tag may point to another image by now."""
+        if self._cgroup_version is None:
+            self._cgroup_version = self._wire.call("GET", "/info").get("CgroupVersion") or "1"
+        config = self._image(image).get("Config") or {}
+        return profile.Traits(self._cgroup_version, tuple(config.get("Volumes") or ()))
+
+    def _create_refused(self, spec: SandboxSpec, refused: Refused) -> EngineError:
+        if refused.status == MISSING and "no such image" in refused.message.lower():
+            return _no_image(spec.image)
+        return EngineError(f"the engine refused the sandbox {spec.name}: {refused.message}", hint=refused.hint)
+
+    def _remove_half_made(self, spec: SandboxSpec) -> None:
+        """The answer to a create was lost. What is there by the name, and carries our labels, is what it made."""
+        for wait_s in (0.0, LATE_S):
+            time.sleep(wait_s)
+            found = self.inspect(spec.name)
+            if found is not None and set(spec.labels) <= set(found.labels.items()):
+                self.destroy(found.id)
+                return
+
+    def destroy(self, sandbox: str) -> None:
+        try:
+            self._wire.call("DELETE", f"/containers/{sandbox}", params={"force": "1", "v": "1"})
+        except Refused as refused:
+            already = refused.status == CONFLICT and "already in progress" in refused.message
+            if refused.status != MISSING and not already:
+                raise
+
+    def inspect(self, sandbox: str) -> SandboxInfo | None:
+        try:
+            return answers.sandbox_info(self._wire.call("GET", f"/containers/{sandbox}/json"))
+        except Refused as refused:
+            if refused.status == MISSING:
+                return None
+            raise
+
+    def list(self, labels: Mapping[str, str]) -> list[SandboxInfo]:
+        """One call, and one more for each container found: the list itself has no pid and no exit code."""
+        rows = self._wire.call("GET", "/containers/json", params={"all": "1", "filters": _label_filter(labels)})
+        return [info for row in rows if (info := self.inspect(row["Id"])) is not None]
+
+    def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
+        body = profile.cpu(cpus) | ({} if memory_mb is None else profile.memory(memory_mb))
+        if body:
+            self._wire.call("POST", f"/containers/{sandbox}/update", body=body)
+
+    def stats(self, sandbox: str) -> Mapping[str, float]:
+        params = {"stream": "0", "one-shot": "1"}
+        return answers.figures(self._wire.call("GET", f"/containers/{sandbox}/stats", params=params))
+
+    def run(
+        self,
+        spec: SandboxSpec,
+        *,
+        timeout_s: float,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> RunResult:
+        return run_to_end(self, self._wire, spec, timeout_s=timeout_s, on_line=on_line)
+
+    # -- networks and volumes --------------------------------------------------------------------------------------
+
+    def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
+        with suppress(Refused):  # it is on no network, or on another: what counts is the next call
+            self._wire.call("POST", "/networks/none/disconnect", body={"Container": sandbox})
+        endpoint = {"Aliases": list(aliases)} if aliases else {}
+        self._wire.call(
+            "POST", f"/networks/{quote(network)}/connect", body={"Container": sandbox, "EndpointConfig": endpoint}
+        )
+
+    def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None:
+        """A bridge. Internal: no way out, and the host has no address on it. Else: a way out, but not to each other."""
+        if self._exists(f"/networks/{quote(name)}"):
+            return
+        option = "com.docker.network.bridge." + ("inhibit_ipv4" if internal else "enable_icc")
+        body = {
+            "Name": name,
+            "Driver": "bridge",
+            "Internal": internal,
+            "CheckDuplicate": True,
+            "Labels": dict(labels),
+            "Options": {option: "true" if internal else "false"},
+        }
+        try:
+            self._wire.call("POST", "/networks/create", body=body)
+        except Refused as refused:
+            if refused.status != CONFLICT:  # somebody else has made it in between
+                raise
+
+    def remove_network(self, name: str) -> None:
+        self._delete(f"/networks/{quote(name)}")
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        self._wire.call("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
+
+    def remove_volume(self, name: str) -> None:
+        self._delete(f"/volumes/{quote(name)}")
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self._wire.call("GET", path)
+        except Refused as refused:
+            if refused.status == MISSING:
+                return False
+            raise
+        return True
+
+    def _delete(self, path: str, params: Mapping[str, str] | None = None) -> None:
+        try:
+            self._wire.call("DELETE", path, params=params)
+        except Refused as refused:
+            if refused.status != MISSING:
+                raise
+
+    # -- images ----------------------------------------------------------------------------------------------------
+
+    def images(self, labels: Mapping[str, str]) -> Sequence[ImageInfo]:
+        rows = self._wire.call("GET", "/images/json", params={"filters": _label_filter(labels)})
+        return [info for row in rows if (info := self.image(row["Id"])) is not None]
+
+    def image(self, reference: str) -> ImageInfo | None:
+        try:
+            return answers.image_info(self._image(reference))
+        except ImageNotFound:
+            return None
+
+    def _image(self, reference: str) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self._wire.call("GET", f"/images/{quote(reference, safe='/:@')}/json")
+        except Refused as refused:
+            if refused.status == MISSING:
+                raise _no_image(reference) from refused
+            raise
+        return answer
+
+    def load(self, archive: IO[bytes]) -> None:
+        self._transfer("/images/load", {"quiet": "1"}, archive)
+
+    def import_rootfs(self, archive: IO[bytes], reference: str, changes: Iterable[str]) -> None:
+        repository, tag = answers.split_reference(reference)
+        params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": list(changes)}
+        self._transfer("/images/create", params, archive)
+
+    def _transfer(self, path: str, params: Params, archive: IO[bytes]) -> None:
+        """The engine says 200 before it has read the archive; how it went stands in the messages that follow."""
+        with self._wire.stream(
+            "POST", path, params=params, data=archive, timeout_s=TRANSFER_S, content_type="application/x-tar"
+        ) as response:
+            for message in answers.json_lines(response.iter_content(None)):
+                if "error" in message:
+                    raise EngineError(f"the engine could not take the image: {message['error']}")
+
+    def pull(self, reference: str) -> None:
+        """With the credentials that `docker login` has stored."""
+        repository, tag = answers.split_reference(reference)
+        name = reference if "@" in reference else repository
+        try:
+            for message in self._wire.client().pull(name, None if "@" in reference else tag, stream=True, decode=True):
+                if "error" in message:
+                    raise EngineError(f"pulling {reference} failed: {message['error']}")
+        except MissingImage as error:
+            raise _no_image(reference) from error
+        except APIError as error:
+            raise EngineError(f"pulling {reference} failed: {error.explanation or error}") from error
+        except (DockerException, OSError) as error:
+            raise Unanswered(f"pulling {reference} broke off: {error}") from error
+
+    def tag(self, reference: str, new: str) -> None:
+        repository, tag = answers.split_reference(new)
+        try:
+            self._wire.call(
+                "POST", f"/images/{quote(reference, safe='/:@')}/tag", params={"repo": repository, "tag": tag}
+            )
+        except Refused as refused:
+            if refused.status == MISSING:
+                raise _no_image(reference) from refused
+            raise
+
+    def remove_image(self, reference: str) -> None:
+        self._delete(f"/images/{quote(reference, safe='/:@')}")
+
+    def build(
+        self,
+        context: Path,
+        *,
+        tag: str,
+        labels: Mapping[str, str],
+        network: str | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+        timeout_s: float = 1800,
+    ) -> None:
+        Builder(self._wire).build(
+            context, tag=tag, labels=labels, network=network, on_line=on_line, timeout_s=timeout_s
+        )
+
+
+def _label_filter(labels: Mapping[str, str]) -> str:
+    return json.dumps({"label": [f"{key}={value}" for key, value in labels.items()]})
+
+
+def _no_image(reference: str) -> ImageNotFound:
+    return ImageNotFound(
+        f"the engine has no image {reference}", hint="build or pull it first; `docker images` lists them"
+    )
