@@ -18,8 +18,9 @@ from fnctl.gateway.door import Door
 from fnctl.gateway.exchange import NEVER, Exchange
 from fnctl.gateway.head import CHUNKED, RequestHead, RequestParser, hopeless, malformed
 from fnctl.gateway.index import index_page
-from fnctl.gateway.refusal import REASONS, HeadTooLarge, SlowClient, error_body, error_headers
+from fnctl.gateway.refusal import HeadTooLarge, SlowClient, error_body, error_headers
 from fnctl.gateway.routes import Index, Match, Redirect
+from fnctl.gateway.wire import CLOSE, CONTINUE, answer_head, own_fields
 
 Matcher = Callable[[bytes, bytes, bytes], Match | Redirect | Index]
 
@@ -174,9 +175,7 @@ class ClientConnection(asyncio.Protocol):
         except FnctlError as error:
             self._refuse(error, head)
             return
-        if head.fields.keep_alive and not door.draining:
-            self.closing = False
-        else:
+        if door.draining or not head.fields.keep_alive:
             self.closing = True
         if isinstance(routed, Match):
             self._serve(Exchange(door, self, head, routed, at, started), head)
@@ -212,7 +211,7 @@ class ClientConnection(asyncio.Protocol):
         if data:
             self._read_body(body, data)
         elif head.fields.expects_continue:
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.write(CONTINUE)
 
     def _read_body(self, body: Body, data: bytes) -> None:
         exchange = self._exchange
@@ -308,7 +307,8 @@ class ClientConnection(asyncio.Protocol):
             self._shut()
         else:
             self._phase = Phase.HEAD
-            self._deadline = self._next_deadline()
+            if not self._stalled:
+                self._deadline = self._door.now + self._door.limits.keep_alive_s
             if self._paused:
                 self.resume_reading()
             if self._buffer:
@@ -356,7 +356,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, error: FnctlError, head: RequestHead | None = None) -> None:
         """`head`: of a request that was well-formed. Without one, where the next would begin is unknown."""
-        invocation = self._door.next_id()
+        invocation = self._door.next_id(time.time())
         self.closing = self.closing or head is None or not head.fields.keep_alive
         self._answer(error.http_status, error_headers(error), error_body(error, invocation), head, invocation)
 
@@ -365,19 +365,10 @@ class ClientConnection(asyncio.Protocol):
     ) -> None:
         unread = head is None or head.fields.length != 0
         self.closing = self.closing or unread or self._door.draining
-        self.write(
-            b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%bX-Fnctl-Invocation-Id: %b\r\n%b\r\n%b"
-            % (
-                status,
-                REASONS[status],
-                headers,
-                len(body),
-                self._door.date(time.time()),
-                (invocation or self._door.next_id()).encode(),
-                b"Connection: close\r\n" if self.closing else b"",
-                b"" if head is not None and head.method == b"HEAD" else body,
-            )
-        )
+        now = time.time()
+        own = own_fields((invocation or self._door.next_id(now)).encode(), b"", CLOSE if self.closing else b"")
+        answer = answer_head(status, headers, len(body), own, self._door.date(now))
+        self.write(answer if head is not None and head.method == b"HEAD" else answer + body)
         if self.closing:
             self._shut(unread=unread)
         else:

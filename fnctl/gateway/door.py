@@ -42,6 +42,7 @@ class Door:
         self.draining = False
         self.in_flight = 0  # invocations: from the request's head to its receipt
         self.requests = 0  # heads that were parsed, whatever came of them
+        self.now = time.monotonic()  # as of the last tick: for deadlines that need not be exact
         self._clock: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
         self._second = 0
@@ -50,6 +51,7 @@ class Door:
     def enter(self, connection: Guarded) -> None:
         self.connections.add(connection)
         if self._clock is None:
+            self.now = time.monotonic()
             self._clock = asyncio.get_running_loop().call_later(self.limits.tick_s, self._tick)
 
     def leave(self, connection: Guarded) -> None:
@@ -75,7 +77,7 @@ class Door:
     def _tick(self) -> None:
         """One scan of all connections costs less than a timer a request: 1 ms for 10,000."""
         self._clock = None
-        now = time.monotonic()
+        self.now = now = time.monotonic()
         for connection in tuple(self.connections):
             connection.tick(now)
         if self.connections:

@@ -16,13 +16,26 @@ from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError
 from fnctl.gateway.body import chunk, last_chunk
 from fnctl.gateway.door import Door
 from fnctl.gateway.head import RequestHead, ResponseHead
-from fnctl.gateway.refusal import REASONS, error_body, error_headers
+from fnctl.gateway.receipts import refused_receipt, served_receipt
+from fnctl.gateway.refusal import error_body
 from fnctl.gateway.routes import Match
 from fnctl.gateway.upstream import Upstream
+from fnctl.gateway.wire import (
+    CLOSE,
+    KEEP_ALIVE,
+    error_head,
+    interim_head,
+    own_fields,
+    request_head,
+    response_head,
+    server_timing,
+    switching,
+)
 from fnctl.model import Model, Receipt
 from fnctl.runtime.lease import Lease, Waiter
 
 NEVER = math.inf
+CLIENT_GONE = 499  # nginx's status for it; only receipts have it
 
 
 class Client(Protocol):
@@ -49,32 +62,23 @@ class Client(Protocol):
 class Exchange:
     """The reader of its upstream (upstream.Reader). Every way out leads through `_close`, once."""
 
-    __slots__ = (
-        "_at",
-        "_backlog",
-        "_backlog_size",
-        "_body_ended",
-        "_chunked_out",
-        "_client",
-        "_collected",
-        "_door",
-        "_failing",
-        "_head",
-        "_head_out",
-        "_lease",
-        "_leased_at",
-        "_match",
-        "_paused",
-        "_started",
-        "_upstream",
-        "_waiter",
-        "bodyless",
-        "deadline",
-        "done",
-        "id",
-        "tunnelling",
-        "tunnels",
-    )
+    # What most invocations never change stands in the class, which makes an exchange cheap to create.
+    bodyless = False
+    tunnels = False
+    tunnelling = False
+    done = False
+    deadline = NEVER
+    _lease: Lease | None = None
+    _upstream: Upstream | None = None
+    _waiter: Waiter | None = None
+    _backlog: tuple[bytes, ...] = ()  # of the request's body, while there is no instance to send it to
+    _backlog_size = 0
+    _body_ended = True
+    _chunked = False  # the response goes out in chunks
+    _collected: list[bytes] | None = None  # of an agent's own error, in place of a response
+    _failing = False  # the connection was lost, and the owner asked why
+    _status = 0  # that the client was told
+    _paused = False
 
     def __init__(self, door: Door, client: Client, head: RequestHead, match: Match, at: float, started: float) -> None:
         self._door = door
@@ -82,25 +86,13 @@ class Exchange:
         self._head = head
         self._match = match
         self._at = at
-        self._started = started
-        self.id = door.next_id()
-        self.bodyless = head.method == b"HEAD"
-        self.tunnels = head.fields.websocket and match.function.model is Model.RESIDENT
-        self.tunnelling = False
-        self.done = False
-        self.deadline = NEVER
-        self._lease: Lease | None = None
-        self._leased_at = started
-        self._upstream: Upstream | None = None
-        self._waiter: Waiter | None = None
-        self._backlog: list[bytes] = []
-        self._backlog_size = 0
-        self._body_ended = True
-        self._chunked_out = False
-        self._collected: list[bytes] | None = None  # of an agent's own error, in place of a response
-        self._failing: FnctlError | None = None
-        self._head_out = 0  # the status that the client was told
-        self._paused = False
+        self._started = self._leased_at = started
+        self.id = invocation = door.next_id(at)
+        self._id = invocation.encode()
+        if head.method == b"HEAD":
+            self.bodyless = True
+        if head.fields.websocket:
+            self.tunnels = match.function.model is Model.RESIDENT
         door.in_flight += 1
 
     # -- from the client -------------------------------------------------------------------------------------------
@@ -109,8 +101,8 @@ class Exchange:
         """`body`: what there is of it, as it goes on the wire; `ended`: that is all."""
         self._body_ended = ended
         if body:
-            self._backlog.append(body)
-        self._acquire(retry=True)
+            self._backlog = (body,)
+        self._acquire(self._started)
 
     def refuse(self, error: FnctlError) -> None:
         """The request itself is at fault, even where a part of it was sent already."""
@@ -121,8 +113,8 @@ class Exchange:
         self._body_ended = ended
         if self._upstream is not None:
             self._upstream.write(data)
-        elif self._failing is None:
-            self._backlog.append(data)
+        elif not self._failing:
+            self._backlog = (*self._backlog, data)
             self._backlog_size += len(data)
             if self._backlog_size > self._door.limits.hold_bytes:
                 self._client.pause_reading()
@@ -133,7 +125,8 @@ class Exchange:
             return
         if self._waiter is not None:
             self._waiter.cancel()
-        self._close(499, "client_gone", reusable=False)
+        self._status = self._status or CLIENT_GONE
+        self._close("client_gone", reusable=False)
 
     def client_slow(self) -> None:
         if self._upstream is not None and not self._paused:
@@ -169,14 +162,14 @@ class Exchange:
 
     # -- from admission --------------------------------------------------------------------------------------------
 
-    def _acquire(self, retry: bool) -> None:
+    def _acquire(self, now: float, *, retry: bool = True) -> None:
         function = self._match.function
         try:
             lease = self._door.admission.try_acquire(function.name)
             if lease is not None:
-                self._send(lease, retry)
+                self._send(lease, now, retry)
                 return
-            self.deadline = time.monotonic() + function.timeout_s
+            self.deadline = now + function.timeout_s
             waiter = self._door.admission.enqueue(function.name, self._ready)
         except FnctlError as error:
             self._fail(error)
@@ -189,56 +182,38 @@ class Exchange:
         if isinstance(outcome, FnctlError):
             self._fail(outcome)
         else:
-            self._send(outcome, retry=True)
+            self._send(outcome, time.monotonic(), retry=True)
 
-    def _send(self, lease: Lease, retry: bool) -> None:
-        function = self._match.function
-        now = time.monotonic()
+    def _send(self, lease: Lease, now: float, retry: bool) -> None:
+        timeout_s = self._match.function.timeout_s
         upstream = cast(Upstream, lease.connection)
-        if not upstream.send(self, self._request(function.timeout_s)):
+        deadline_ms = (self._at + now - self._started + timeout_s) * 1000
+        request = request_head(
+            self._head, self._match, self._client.forwarded, self._id, deadline_ms, tunnels=self.tunnels
+        )
+        if self._backlog:
+            request += b"".join(self._backlog)
+        if not upstream.send(self, request):
             lease.release(reusable=False)
             if retry:  # no byte was sent: the one retry that nobody can notice
-                self._acquire(retry=False)
+                self._acquire(now, retry=False)
             else:
-                self._fail(FunctionError(f"{function.name}: its connection was lost before the request was sent"))
+                self._fail(FunctionError(f"{lease.function}: its connection was lost before the request was sent"))
             return
         self._lease = lease
         self._upstream = upstream
         self._leased_at = now
-        self.deadline = now + function.timeout_s
+        self.deadline = now + timeout_s
         if self._backlog:
-            self._backlog = []
+            self._backlog = ()
             self._client.resume_reading()
-
-    def _request(self, timeout_s: float) -> bytes:
-        head = self._head
-        fields = head.fields
-        match = self._match
-        framing = b""
-        if fields.length > 0 or (fields.length == 0 and head.method in (b"POST", b"PUT", b"PATCH")):
-            framing = b"Content-Length: %d\r\n" % fields.length
-        elif fields.length < 0:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        if self.tunnels:
-            framing += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        return b"%b %b HTTP/1.1\r\n%b%b%b%bX-Fnctl-Invocation-Id: %b\r\nX-Fnctl-Deadline-Ms: %d\r\n\r\n%b" % (
-            head.method,
-            match.target,
-            fields.forward,
-            self._client.forwarded,
-            match.headers,
-            framing,
-            self.id.encode(),
-            (time.time() + timeout_s) * 1000,
-            b"".join(self._backlog) if self._backlog else b"",
-        )
 
     # -- from the upstream -----------------------------------------------------------------------------------------
 
     def interim(self, head: ResponseHead) -> None:
         # 100 is between us and the client, who was told already. Others are the client's, if it can know them.
         if head.status != 100 and self._head.http_1_1:
-            self._client.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, head.fields.forward))
+            self._client.write(interim_head(head))
 
     def complete(self, head: ResponseHead, payload: bytes, reusable: bool) -> None:
         if self.done:
@@ -246,8 +221,9 @@ class Exchange:
         if head.fields.error:
             self._agent_failed(head.fields.error, payload, reusable)
             return
-        self._client.write(self._response(head, len(payload)) + payload)
-        self._close(head.status, "ok", reusable=reusable and self._body_ended)
+        now = time.monotonic()
+        self._client.write(self._response(head, len(payload), now) + payload)
+        self._close("ok", now, reusable=reusable and self._body_ended)
 
     def head(self, head: ResponseHead, payload: bytes) -> None:
         if self.done:
@@ -255,11 +231,11 @@ class Exchange:
         if head.fields.error:
             self._collected = [head.fields.error, payload]
             return
-        self._chunked_out = head.fields.length < 0 and self._head.http_1_1
+        self._chunked = head.fields.length < 0 and self._head.http_1_1
         if head.fields.length < 0 and not self._head.http_1_1:
             self._client.closing = True
-        lines = self._response(head, head.fields.length)
-        self._client.write(lines + (chunk(payload) if self._chunked_out else payload))
+        lines = self._response(head, head.fields.length, time.monotonic())
+        self._client.write(lines + (chunk(payload) if self._chunked else payload))
 
     def payload(self, data: bytes) -> None:
         if self.done:
@@ -270,7 +246,7 @@ class Exchange:
             return
         if self.tunnelling:
             self._client.touch()
-        self._client.write(chunk(data) if self._chunked_out else data)
+        self._client.write(chunk(data) if self._chunked else data)
 
     def end(self, data: bytes, trailer: bytes, reusable: bool) -> None:
         if self.done:
@@ -279,40 +255,34 @@ class Exchange:
             code, *rest = self._collected
             self._agent_failed(code, b"".join(rest) + data, reusable)
             return
-        if self._chunked_out:
+        if self._chunked:
             data = chunk(data) + last_chunk(trailer)
         if data:
             self._client.write(data)
-        self._close(self._head_out, "ok", reusable=reusable and self._body_ended)
+        self._close("ok", reusable=reusable and self._body_ended)
 
     def upgraded(self, head: ResponseHead, data: bytes) -> None:
         self.tunnelling = True
         self.deadline = NEVER
-        self._head_out = 101
+        self._status = 101
         self._client.closing = True
         self._client.touch()
-        self._client.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%b%b\r\n%b"
-            % (head.fields.forward, self._own_fields(), data)
-        )
+        self._client.write(switching(head, own_fields(self._id, b"", b"")) + data)
 
     def broken(self, error: FnctlError) -> None:
         self._fail(error)
 
     def lost(self) -> None:
         """Why? Only the instance's owner can tell, in a moment."""
-        if self.done or self._failing is not None:
+        if self.done or self._failing:
             return
         if self.tunnelling:
-            self._close(101, "ok", reusable=False)
+            self._close("ok", reusable=False)
             return
         assert self._lease is not None
-        self._failing = FunctionError(f"{self._match.function.name}: the connection to its instance was lost")
+        self._failing = True
         self._upstream = None
-        self._lease.failure(self._failed)
-
-    def _failed(self, error: FnctlError) -> None:
-        self._fail(error)
+        self._lease.failure(self._fail)
 
     def pause(self) -> None:
         self._client.pause_reading()
@@ -322,61 +292,27 @@ class Exchange:
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
-    def _response(self, head: ResponseHead, length: int) -> bytes:
-        """The response's head for the client; `length` of the payload that follows, or a word for none known."""
-        fields = head.fields
-        self._head_out = status = head.status
-        if self.bodyless or status == 304:
-            length = fields.length  # what a GET would have brought, where that is known
-            framing = b"Content-Length: %d\r\n" % length if length >= 0 else b""
-        elif status == 204:
-            framing = b""
-        elif length >= 0:
-            framing = b"Content-Length: %d\r\n" % length
-        else:
-            framing = b"Transfer-Encoding: chunked\r\n" if self._chunked_out else b""
-        return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
-            status,
-            head.reason,
-            fields.forward,
-            framing,
-            b"" if fields.dated else self._door.date(self._at),
-            self._own_fields(),
-        )
+    def _response(self, head: ResponseHead, length: int, now: float) -> bytes:
+        self._status = head.status
+        date = self._door.date(self._at)
+        return response_head(head, length, self._own_fields(now), date, bodyless=self.bodyless, chunked=self._chunked)
 
-    def _own_fields(self) -> bytes:
+    def _own_fields(self, now: float) -> bytes:
         client = self._client
         connection = b""
-        if not self.tunnelling:
-            if client.closing or self._door.draining or not self._body_ended:
-                client.closing = True
-                connection = b"Connection: close\r\n"
-            elif not self._head.http_1_1:
-                connection = b"Connection: keep-alive\r\n"
-        return b"X-Fnctl-Invocation-Id: %b\r\n%b%b" % (self.id.encode(), self._server_timing(), connection)
-
-    def _server_timing(self) -> bytes:
-        lease = self._lease
-        if lease is None:
-            return b"Server-Timing: queue;dur=%.1f\r\n" % ((time.monotonic() - self._started) * 1000)
-        return (
-            b"Server-Timing: start;desc=%b, queue;dur=%.1f, container;dur=%.1f, runtime;dur=%.1f, load;dur=%.1f, "
-            b"handler;dur=%.2f\r\n"
-            % (
-                lease.start.encode(),
-                lease.queue_ms,
-                lease.container_ms,
-                lease.runtime_ms,
-                lease.load_ms,
-                (time.monotonic() - self._leased_at) * 1000,
-            )
-        )
+        if client.closing or not self._body_ended:
+            client.closing = True
+            connection = CLOSE
+        elif not self._head.http_1_1:
+            connection = KEEP_ALIVE
+        since = self._started if self._lease is None else self._leased_at
+        return own_fields(self._id, server_timing(self._lease, (now - since) * 1000), connection)
 
     def _agent_failed(self, code: bytes, body: bytes, reusable: bool) -> None:
         """The agent answered in place of the handler: it raised, or returned what is no response."""
         error = _agent_error(self._match.function.name, code.decode(), body)
         self._answer(error)
-        self._close(error.http_status, error.code, reusable=reusable and self._body_ended, detail=error.message)
+        self._close(error.code, reusable=reusable and self._body_ended, detail=error.message)
 
     def _fail(self, error: FnctlError, *, blame: bool = True) -> None:
         """End with this error: told to the client in a body, or, where a head is out already, by hanging up.
@@ -384,11 +320,10 @@ class Exchange:
         `blame`: the instance is told of it."""
         if self.done:
             return
-        told = self._head_out == 0
+        told = self._status == 0
         if told:
             self._answer(error)
         self._close(
-            self._head_out,
             error.code,
             reusable=False,
             error=error if blame else None,
@@ -398,66 +333,50 @@ class Exchange:
 
     def _answer(self, error: FnctlError) -> None:
         body = error_body(error, self.id)
-        self._head_out = status = error.http_status
-        self._client.write(
-            b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b%b\r\n%b"
-            % (
-                status,
-                REASONS.get(status, b"Error"),
-                error_headers(error),
-                len(body),
-                self._door.date(self._at),
-                self._own_fields(),
-                b"" if self.bodyless else body,
-            )
-        )
+        self._status = error.http_status
+        own = self._own_fields(time.monotonic())
+        head = error_head(error, len(body), own, self._door.date(self._at))
+        self._client.write(head if self.bodyless else head + body)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _close(
         self,
-        status: int,
         verdict: str,
+        now: float | None = None,
         *,
         reusable: bool,
         error: FnctlError | None = None,
         detail: str | None = None,
         clean: bool = True,
     ) -> None:
-        now = time.monotonic()
+        if now is None:
+            now = time.monotonic()
         self.done = True
         self.deadline = NEVER
-        self._waiter = None
-        door = self._door
+        door, lease, upstream = self._door, self._lease, self._upstream
         door.in_flight -= 1
-        lease, upstream = self._lease, self._upstream
         if upstream is not None:
-            upstream.forget()
             if self._paused:
                 upstream.resume_reading()
+            upstream.forget()
         if lease is not None:
             lease.release(reusable=reusable, error=error)
-        door.sink(self._receipt(now, status, verdict, detail))
+        door.sink(self._receipt(now, verdict, detail))
         self._client.finished(clean)
 
-    def _receipt(self, now: float, status: int, verdict: str, detail: str | None) -> Receipt:
-        lease = self._lease
+    def _receipt(self, now: float, verdict: str, detail: str | None) -> Receipt:
+        lease, head = self._lease, self._head
+        method, path = head.method.decode(), head.target.decode("latin-1")
         total_ms = (now - self._started) * 1000
-        head = self._head
         if lease is None:
-            return Receipt(
-                id=self.id, function=self._match.function.name, version="", start=None, status=status, verdict=verdict,
-                at=self._at, queue_ms=total_ms, total_ms=total_ms, method=head.method.decode(),
-                path=head.target.decode("latin-1"), detail=detail,
-            )  # fmt: skip
+            return refused_receipt(
+                self.id, self._match.function.name, self._status, verdict, self._at, total_ms, method, path, detail
+            )
         handler_ms = (now - self._leased_at) * 1000
-        return Receipt(
-            id=self.id, function=lease.function, version=lease.version, start=lease.start, status=status,
-            verdict=verdict, at=self._at, queue_ms=lease.queue_ms, container_ms=lease.container_ms,
-            runtime_ms=lease.runtime_ms, load_ms=lease.load_ms, handler_ms=handler_ms, total_ms=total_ms,
-            billed_ms=math.ceil(handler_ms), instance=lease.instance, method=head.method.decode(),
-            path=head.target.decode("latin-1"), detail=detail,
-        )  # fmt: skip
+        return served_receipt(
+            self.id, lease, self._status, verdict, self._at, handler_ms, total_ms, method, path, detail
+        )
 
 
 def _agent_error(function: str, code: str, body: bytes) -> FunctionError:

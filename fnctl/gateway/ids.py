@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
@@ -21,18 +19,18 @@ class InvocationIds:
     millisecond, at the same count, with the same 40 random bits.
     """
 
-    __slots__ = ("_clock", "_count", "_last_ms", "_process", "_stem")
+    __slots__ = ("_count", "_last_ms", "_process", "_stem")
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._process = _encode(secrets.randbits(40), 4)
         self._count = 0
         self._last_ms = -1
         self._stem = ""
 
-    def __call__(self) -> str:
+    def __call__(self, at: float) -> str:
+        """`at`: wall clock, seconds since the epoch."""
         self._count = count = self._count + 1
-        now_ms = int(self._clock() * 1000)
+        now_ms = int(at * 1000)
         low = count & 0xFFFFF
         if now_ms > self._last_ms or low == 0:
             self._last_ms = max(now_ms, self._last_ms)

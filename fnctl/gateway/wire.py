@@ -1,0 +1,105 @@
+"""Heads as the gateway writes them, to functions and to clients: values → bytes. Pure."""
+
+from __future__ import annotations
+
+from fnctl.errors import FnctlError
+from fnctl.gateway.head import RequestHead, ResponseHead
+from fnctl.gateway.refusal import REASONS, error_headers
+from fnctl.gateway.routes import Match
+from fnctl.model import StartKind
+from fnctl.runtime.lease import Lease
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE = b"Connection: close\r\n"
+KEEP_ALIVE = b"Connection: keep-alive\r\n"
+_WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
+_WARM = b"Server-Timing: start;desc=warm, queue;dur=0.0, container;dur=0.0, runtime;dur=0.0, load;dur=0.0, handler;dur="
+
+
+def request_head(
+    head: RequestHead, match: Match, forwarded: bytes, invocation: bytes, deadline_ms: float, *, tunnels: bool
+) -> bytes:
+    """For the agent (layers/PROTOCOL.md, Data connection). `forwarded`: fields of the client's connection."""
+    length = head.fields.length
+    if length > 0 or (length == 0 and head.method in _WITH_BODY):
+        framing = b"Content-Length: %d\r\n" % length
+    else:
+        framing = _CHUNKED if length < 0 else b""
+    if tunnels:
+        framing += _WEBSOCKET
+    return b"%b %b HTTP/1.1\r\n%b%b%b%bX-Fnctl-Invocation-Id: %b\r\nX-Fnctl-Deadline-Ms: %d\r\n\r\n" % (
+        head.method,
+        match.target,
+        head.fields.forward,
+        forwarded,
+        match.headers,
+        framing,
+        invocation,
+        deadline_ms,
+    )
+
+
+def response_head(head: ResponseHead, length: int, own: bytes, date: bytes, *, bodyless: bool, chunked: bool) -> bytes:
+    """For the client. `length` of the payload, negative where it is not known; `own`: the gateway's fields."""
+    fields = head.fields
+    status = head.status
+    if bodyless or status == 304:
+        length = fields.length  # what a GET would have brought, where that was said
+    if length >= 0 and status != 204:
+        framing = b"Content-Length: %d\r\n" % length
+    else:
+        framing = _CHUNKED if chunked else b""
+    return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
+        status,
+        head.reason,
+        fields.forward,
+        framing,
+        b"" if fields.dated else date,
+        own,
+    )
+
+
+def interim_head(head: ResponseHead) -> bytes:
+    """A 1xx response."""
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, head.fields.forward)
+
+
+def switching(head: ResponseHead, own: bytes) -> bytes:
+    return b"HTTP/1.1 101 Switching Protocols\r\n%b%b%b\r\n" % (_WEBSOCKET, head.fields.forward, own)
+
+
+def error_head(error: FnctlError, length: int, own: bytes, date: bytes) -> bytes:
+    status = error.http_status
+    return answer_head(status, error_headers(error), length, own, date)
+
+
+def answer_head(status: int, headers: bytes, length: int, own: bytes, date: bytes) -> bytes:
+    """Of a response that the gateway itself gives."""
+    reason = REASONS.get(status, b"Error")
+    return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b%b\r\n" % (status, reason, headers, length, date, own)
+
+
+def own_fields(invocation: bytes, timing: bytes, connection: bytes) -> bytes:
+    return b"X-Fnctl-Invocation-Id: %b\r\n%b%b" % (invocation, timing, connection)
+
+
+def server_timing(lease: Lease | None, since_ms: float) -> bytes:
+    """`since_ms`: since the lease was had; without one, since the request came."""
+    if lease is None:
+        return b"Server-Timing: queue;dur=%.1f\r\n" % since_ms
+    if lease.start is StartKind.WARM and not lease.queue_ms:
+        return b"%b%.2f\r\n" % (_WARM, since_ms)
+    return (
+        b"Server-Timing: start;desc=%b, queue;dur=%.1f, container;dur=%.1f, runtime;dur=%.1f, load;dur=%.1f, "
+        b"handler;dur=%.2f\r\n"
+        % (
+            lease.start.encode(),
+            lease.queue_ms,
+            lease.container_ms,
+            lease.runtime_ms,
+            lease.load_ms,
+            since_ms,
+        )
+    )
