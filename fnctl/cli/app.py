@@ -101,7 +101,7 @@ def root(
 
     \b
     Start here:
-      fnctl init todos --template node-express
+      fnctl init todos --template todolist-express
       cd todos && fnctl run
     """
 

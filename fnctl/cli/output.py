@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 KEPT_LINES = 20  # of a step's own output, shown where the step fails
 # Everything a terminal acts on but tab and colour: a function's output must not move the cursor or set a title.
-CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+CONTROL = re.compile(
+    r"(?P<colour>\x1b\[[0-9;]*m)"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"  # other control sequences
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # strings: titles, links, device control
+    r"|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
 
 
 def emit(text: str) -> None:
@@ -31,6 +36,11 @@ def emit(text: str) -> None:
 
 def emit_json(value: object) -> None:
     emit(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def flush() -> None:
+    """Let a reader at the other end of a pipe see what was emitted, now."""
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
@@ -52,7 +62,7 @@ def error(failure: FnctlError) -> None:
 
 def printable(text: str, colour: bool = False) -> str:
     """`text` without what a terminal would act on; colours stay where asked for."""
-    return CONTROL.sub(lambda found: found[0] if colour and found[0].endswith("m") else "", text)
+    return CONTROL.sub(lambda found: (found["colour"] or "") if colour else "", text)
 
 
 def paint(text: str, style: str) -> str:
@@ -85,6 +95,23 @@ def _cell(value: object) -> str:
 def megabytes(size: float) -> str:
     """Bytes as "12.3 MB", the unit that every figure of fnctl is shown in."""
     return f"{size / 1e6:.1f} MB"
+
+
+def clear() -> None:
+    """An empty page, on a terminal; nothing elsewhere."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
+
+
+@contextlib.contextmanager
+def live(stream: TextIO | None = None) -> Iterator[Callable[[str], None]]:
+    """A page on stderr that each call draws anew in place. For terminals: ask `isatty` first."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(file=stream or sys.stderr), auto_refresh=False) as shown:
+        yield lambda text: shown.update(Text(text), refresh=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,109 @@
+"""`fnctl logs`: what functions printed, and a receipt for each invocation, merged by time."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fnctl.cli import output
+from fnctl.cli.options import Format, FormatOption, not_running, project_paths
+from fnctl.config.units import duration_s
+from fnctl.errors import NotFound, UsageError
+
+TIMES = ("queue", "container", "runtime", "load", "handler")
+
+
+def logs(
+    function: Annotated[str | None, typer.Argument(help="The function; all where left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come, until Ctrl-C.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="From then on: 10m ago, or a time (ISO 8601).")] = None,
+    invocation: Annotated[str | None, typer.Option("--id", help="Only of the invocation with this id.")] = None,
+    form: FormatOption = Format.TEXT,
+    file: Annotated[Path | None, typer.Option("--file", envvar="FNCTL_FILE", help="The fnctl.yaml to use.")] = None,
+) -> None:
+    """Show what functions printed, and a receipt for each invocation.
+
+    A receipt says how the invocation started, how long each part of it took, what it used, and how it ended.
+
+    \b
+    Examples:
+      fnctl logs -f
+      fnctl logs todos --since 10m
+      fnctl logs -o json | jq 'select(.verdict == "oom")'
+    """
+    import json
+
+    from fnctl.runtime.logread import read
+
+    paths = project_paths(file)
+    if not paths.logs.is_dir():
+        raise not_running(paths)
+    if function is not None and not follow and not (paths.logs / f"{function}.jsonl").exists():
+        raise NotFound(f"no logs of a function `{function}`", hint=_known(paths.logs))
+    begin = None if since is None else moment(since, time.time())
+    for entry in read(paths.logs, function, since=begin, tail=tail, follow=follow):
+        if invocation is None or entry.get("id") == invocation:
+            output.emit(json.dumps(entry) if form is Format.JSON else shown(entry))
+            if follow:
+                output.flush()
+
+
+def _known(folder: Path) -> str:
+    names = sorted(path.stem for path in folder.glob("*.jsonl"))
+    return f"there are logs of: {', '.join(names)}" if names else "no function has logs yet"
+
+
+def moment(text: str, now: float) -> float:
+    """Epoch seconds of `10m` (ago) or an ISO 8601 time; local where it names no zone. UsageError for anything else."""
+    try:
+        return now - duration_s(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise UsageError(f"--since: `{text}` is no time", hint="10m, 2h, or 2030-01-31T09:00:00") from error
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """One entry as a line: time, function, invocation, then the text or the receipt."""
+    at = datetime.fromtimestamp(entry.get("t", 0)).strftime("%H:%M:%S.%f")[:-3]
+    said = receipt(entry) if entry.get("kind") == "receipt" else str(entry.get("text", ""))
+    # A function may print lone surrogates, which no terminal takes.
+    said = output.printable(said, colour=True).encode(errors="replace").decode()
+    return f"{at} {entry.get('function', '-')} {entry.get('id') or '-'} {said}"
+
+
+def receipt(entry: dict[str, Any]) -> str:
+    """`200 GET /api/todos warm 1.2 ms (queue 0 container 0 runtime 0 load 0 handler 1.1) cpu 0.8 ms peak 54 MB ok`"""
+    times = " ".join(f"{name} {_ms(entry.get(f'{name}_ms'))}" for name in TIMES)
+    parts = [
+        str(entry.get("status", "-")),
+        f"{entry.get('method', '')} {entry.get('path', '')}".strip(),
+        entry.get("start") or "unstarted",
+        f"{_ms(entry.get('total_ms'))} ms ({times})",
+        f"cpu {_ms(entry.get('cpu_ms'))} ms",
+        f"peak {_mb(entry.get('peak_memory_mb'))}",
+        _verdict(entry),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _verdict(entry: dict[str, Any]) -> str:
+    verdict = str(entry.get("verdict", "-"))
+    detail = f": {entry['detail']}" if entry.get("detail") else ""
+    return output.paint(verdict, "32" if verdict == "ok" else "31") + detail
+
+
+def _ms(value: float | None) -> str:
+    """At most one decimal, and none where it says nothing; `?` for what could not be measured."""
+    return "?" if value is None else f"{value:.1f}".removesuffix(".0")
+
+
+def _mb(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f} MB"

@@ -1,0 +1,50 @@
+"""Options that several verbs share, declared once."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fnctl import config
+from fnctl.config.units import duration_s
+from fnctl.errors import NotFound, UsageError
+from fnctl.paths import ProjectPaths
+
+
+class Format(enum.StrEnum):
+    """How data is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", envvar="FNCTL_FILE", help="The fnctl.yaml to use, or the folder of one."),
+]
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs.")]
+
+
+def project_paths(file: Path | None) -> ProjectPaths:
+    """The state of the project here. Parses nothing: a broken file must not keep a service from being stopped."""
+    found = config.find(Path.cwd(), file)
+    root = found.parent if found else Path.cwd()
+    return ProjectPaths.of(config.project_id(root))
+
+
+def not_running(paths: ProjectPaths) -> NotFound:
+    """The error of a verb that needs the running service of this project."""
+    where = "in this project" if paths.root.exists() else "here, and nothing ever has"
+    return NotFound(f"nothing runs {where}", hint="`fnctl run` serves the functions of the project in this folder")
+
+
+def duration(option: str, text: str) -> float:
+    """Seconds of an option's value such as 30s. UsageError names the option."""
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        what, _, how = str(error).partition("; ")
+        raise UsageError(f"{option}: {what}", hint=how) from error

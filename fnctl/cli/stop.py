@@ -1,0 +1,71 @@
+"""`fnctl stop`: end the running service of this project, and wait until it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Annotated
+
+import typer
+
+from fnctl.cli import client, output
+from fnctl.cli.holder import holder
+from fnctl.cli.options import FileOption, duration, project_paths
+from fnctl.errors import DeadlineExceeded, FnctlError
+from fnctl.paths import ProjectPaths
+
+POLL_S = 0.1
+
+
+def stop(
+    force: Annotated[bool, typer.Option("--force", help="Do not wait for the requests that run.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for its end.")] = "60s",
+    file: FileOption = None,
+) -> None:
+    """Stop the running service of this project: it takes no more requests, ends those that run, removes its containers.
+
+    \b
+    Examples:
+      fnctl stop
+      fnctl stop --force
+    """
+    wait_s = duration("--timeout", timeout)
+    paths = project_paths(file)
+    pid = holder(paths.lock)
+    if pid is None:
+        output.say("nothing runs in this project")
+        return
+    _ask(paths, force, pid)
+    with output.progress() as progress:
+        step = f"stop pid {pid}"
+        progress.start(step)
+        if _ended(paths, wait_s):
+            progress.done(step, "no container is left")
+            return
+        progress.failed(step, f"still there after {timeout}")
+    hint = "fnctl stop --force" if not force else f"kill -9 {pid}; its sandboxes end by themselves within 30 s"
+    raise DeadlineExceeded(f"the service (pid {pid}) did not end within {timeout}", hint=hint)
+
+
+def _ask(paths: ProjectPaths, force: bool, pid: int) -> None:
+    """Over the admin API; by signal where that does not answer, as while the service still starts."""
+    try:
+        client.admin(paths.admin_socket, "POST", f"/v1/stop?force={int(force)}")
+    except FnctlError as failure:
+        if not pid:
+            raise
+        output.say(f"the service does not answer ({failure.message}); sending it a signal")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _ended(paths: ProjectPaths, timeout_s: float) -> bool:
+    """Wait for the lock: its holder frees it last, after the containers have gone."""
+    deadline = time.monotonic() + timeout_s
+    while holder(paths.lock) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
