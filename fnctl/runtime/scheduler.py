@@ -30,6 +30,7 @@ class Scheduler:
         networks: Mapping[Network, str],
         on_log: LogSink,
         clock: Callable[[], float] = time.monotonic,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
     ) -> None:
         self.sites: dict[str, Site] = {}
         self._pool = pool
@@ -37,6 +38,7 @@ class Scheduler:
         self._networks = networks
         self._on_log = on_log
         self._clock = clock
+        self._load_timeout_s = load_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- Admission -------------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class Scheduler:
             await asyncio.wait([instance.booting])
         if instance.state is State.BASE:
             await instance.boot(code.runtime)
-        await instance.load(code, max(LOAD_TIMEOUT_S, code.function.timeout_s))
+        await instance.load(code, max(self._load_timeout_s, code.function.timeout_s))
 
     def _configure(self, instance: Instance, function: Function, made_for_it: bool) -> list[Any]:
         """What the engine has to change on a pooled sandbox, beside the load."""

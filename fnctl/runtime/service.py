@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, Engine
+from fnctl.errors import NotFound
 from fnctl.model import Project, Receipt, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.runtime import reaper
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.instance import Code, Instance
-from fnctl.runtime.lifecycle import State
+from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter
 from fnctl.runtime.nodes import Nodes
@@ -90,6 +91,17 @@ class Service:
             self._engine.destroy(left.id)
         for folder in self.paths.slots.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
+
+    async def reap(self, function: str) -> int:
+        """End a function's idle instances whatever their keep-alive; returns, with the pool full again, how many."""
+        site = self.scheduler.sites.get(function)
+        if site is None:
+            raise NotFound(f"no function named {function}", hint=f"there are: {', '.join(self.scheduler.sites)}")
+        idle = [instance for instance in site.instances if instance.state is State.IDLE]
+        for instance in idle:
+            instance.end(Death.REAPED)
+        await self.pool.full()
+        return len(idle)
 
     # -- stop ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,24 +42,21 @@ class Slot:
 class Slots:
     """Hands out slots; a uid is not reused while its slot lives. One owner, on the loop's thread."""
 
-    def __init__(self, root: Path, run: str) -> None:
+    def __init__(self, root: Path, run: str, uids: Iterable[int] = range(FIRST_UID, FIRST_UID + UIDS)) -> None:
         self._root = root
         self._run = run
-        self._next = 0
-        self._used: set[int] = set()
+        self._serial = 0
+        self._uids = deque(uids)
 
     def acquire(self) -> Slot:
-        while (uid := FIRST_UID + self._next % UIDS) in self._used:
-            self._next += 1
-        slot = Slot(id=f"{self._run}-{self._next}", uid=uid, folder=self._root / f"{self._next}")
-        self._next += 1
+        self._serial += 1
+        slot = Slot(id=f"{self._run}-{self._serial}", uid=self._uids.popleft(), folder=self._root / f"{self._serial}")
         slot.make()
-        self._used.add(uid)
         return slot
 
     def release(self, slot: Slot) -> None:
         """Give the uid back; the folder is the caller's to remove (it may take long)."""
-        self._used.discard(slot.uid)
+        self._uids.append(slot.uid)
 
 
 class Stage:

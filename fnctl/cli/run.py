@@ -1,0 +1,178 @@
+"""`fnctl run`: serve the project's functions until stopped, in the foreground or detached."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fnctl.cli import output
+from fnctl.cli.options import FileOption
+from fnctl.errors import FnctlError
+
+if TYPE_CHECKING:
+    from fnctl.cli.compose import Prepared, ServeSettings, Stack
+    from fnctl.model import Project
+
+READY_FD = "FNCTL_READY_FD"  # a detached child says "ready" on this file descriptor
+
+
+def run(
+    functions: Annotated[list[str] | None, typer.Argument(help="Functions to serve; all where none is named.")] = None,
+    warm: Annotated[
+        int, typer.Option("--warm", min=0, max=64, help="Pre-warmed containers to keep.", envvar="FNCTL_WARM")
+    ] = 3,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.", envvar="FNCTL_HOST")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option("--port", "-p", min=0, max=65535, help="Port to listen on; 0: any.", envvar="FNCTL_PORT"),
+    ] = 8080,
+    boot: Annotated[bool, typer.Option("--boot/--no-boot", help="Boot runtimes ahead in the pool.")] = True,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Serve in the background; `fnctl stop` ends it.")
+    ] = False,
+    file: FileOption = None,
+) -> None:
+    """Serve the project's functions until stopped. Builds what is not built.
+
+    \b
+    Examples:
+      fnctl run
+      fnctl run --warm 3 --port 9000 todos
+      fnctl run -d && fnctl invoke todos; fnctl stop
+    """
+    from fnctl import config
+
+    project = config.load(Path.cwd(), file)
+    claim_port(host, port)
+    if detach:
+        _detach(project)
+        return
+    from fnctl.cli.compose import ServeSettings
+
+    _foreground(project, functions or [], ServeSettings(warm, host, port, boot))
+
+
+def claim_port(host: str, port: int) -> None:
+    """Find out before anything is made that it cannot be listened on. ConflictError says who has the port."""
+    from fnctl.gateway.ports import cannot_listen
+
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        raise cannot_listen(error, host, port) from error
+
+
+def _foreground(project: Project, names: list[str], settings: ServeSettings) -> None:
+    import uvloop
+
+    from fnctl.cli import compose
+    from fnctl.paths import ProjectPaths
+    from fnctl.runtime.lock import ProjectLock
+
+    lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
+    lock.acquire()
+    try:
+        engine = compose.connect()
+        with output.progress() as progress:
+            prepared = compose.prepare(project, names, engine, progress)
+        uvloop.run(_serve(prepared, settings))
+    finally:
+        lock.release()
+
+
+async def _serve(prepared: Prepared, settings: ServeSettings) -> None:
+    from fnctl.cli import compose
+    from fnctl.cli.live import watch
+
+    loop = asyncio.get_running_loop()
+    early = asyncio.Event()
+    me = asyncio.current_task()
+    assert me is not None
+
+    def interrupted() -> None:
+        # before the stack is up there is nothing to drain: unwind, and everything made so far is taken back
+        if not early.is_set():
+            early.set()
+            me.cancel()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, interrupted)
+    try:
+        output.say(f"starting {settings.warm} pre-warmed containers …")
+        async with compose.running(prepared, settings) as stack:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(signum, stack.request_stop)
+            _announce(stack)
+            await watch(stack)
+            output.say("stopping: what runs may end first; Ctrl-C again to cut it short")
+        output.say("stopped: no container is left")
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _announce(stack: Stack) -> None:
+    """The table of URLs, and lines to try; then the parent of a detached run may go."""
+    rows = []
+    for row in stack.status()["functions"]:
+        rows += [
+            (row["name"] if i == 0 else "", row["model"] if i == 0 else "", url) for i, url in enumerate(row["urls"])
+        ]
+    output.say(output.table(("FUNCTION", "MODEL", "URL"), rows))
+    output.say("\ntry:")
+    for row in stack.status()["functions"][:4]:
+        if row["urls"]:
+            url = row["urls"][0].split(" ")[-1]
+            output.say(f"  curl -i {url}")
+    output.say("")
+    if fd := os.environ.pop(READY_FD, None):
+        os.write(int(fd), b"ready")
+        os.close(int(fd))
+
+
+def _detach(project: Project) -> None:
+    """Start the same command in a session of its own, wait until it serves or fails, and pass on how it went."""
+    from fnctl.paths import ProjectPaths
+
+    log = ProjectPaths.of(project.id).ensure().root / "run.log"
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("-d", "--detach")]
+    reader, writer = os.pipe()
+    with log.open("w") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "fnctl.cli.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            pass_fds=(writer,),
+            env={**os.environ, READY_FD: str(writer)},
+        )
+    os.close(writer)
+    with os.fdopen(reader, "rb") as news:
+        ready = news.read()
+    said = log.read_text()
+    if ready != b"ready":
+        raise DetachFailed(child.wait(), said)
+    output.say(said.rstrip())
+    output.say(f"serving in the background (pid {child.pid}); `fnctl logs -f`, `fnctl ps`, `fnctl stop`")
+
+
+class DetachFailed(FnctlError):
+    """The detached run ended before it served; its own words are the message."""
+
+    def __init__(self, code: int, said: str) -> None:
+        text = said.rstrip()
+        marker = text.rfind("error: ")
+        super().__init__(text[marker + len("error: ") :] if marker >= 0 else text or "the detached run ended at once")
+        self.exit_code = code or 1

@@ -1,0 +1,247 @@
+"""Sandboxes played in process: an engine whose containers are tasks that speak the sandbox protocol on the slot's sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fnctl.engine.fake import FakeEngine
+from fnctl.errors import FnctlError
+from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, SandboxSpec, Scale
+from fnctl.runtime.instance import Code
+from fnctl.runtime.lease import DataConnection, DataOwner, Lease
+from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.scheduler import Scheduler
+from fnctl.runtime.slot import Slots, Stage
+
+NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
+
+
+class Upstream(asyncio.Protocol):
+    """A data connection that only counts."""
+
+    def __init__(self, owner: DataOwner) -> None:
+        self.owner = owner
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.owner.data_connected(self, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.owner.data_lost(self)
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+@dataclass
+class Script:
+    """What the played agents do. Tests change it before or during a run."""
+
+    forks: bool = False
+    load_error: dict[str, Any] | None = None
+    load_hangs: bool = False
+    loads: list[dict[str, Any]] = field(default_factory=list)
+    boots: int = 0
+    garbage_at_load: bytes | None = None
+
+
+class PlayedSandbox:
+    """One container: a supervisor, and an agent once booted."""
+
+    def __init__(self, folder: Path, script: Script) -> None:
+        self.folder = folder
+        self.script = script
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.supervisor: asyncio.StreamWriter | None = None
+        self.agent: asyncio.StreamWriter | None = None
+        self.data: list[asyncio.StreamWriter] = []
+
+    def start(self) -> None:
+        self._spawn(self._supervise())
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _open(self, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(str(self.folder / f"{name}.sock"))
+
+    async def _supervise(self) -> None:
+        reader, writer = await self._open("supervisor")
+        self.supervisor = writer
+        say(writer, {"op": "hello", "protocol": 1, "role": "supervisor", "pid": 1})
+        while line := await reader.readline():
+            message = json.loads(line)
+            if message["op"] == "boot":
+                self.script.boots += 1
+                say(writer, {"op": "started", "pid": 7})
+                self._spawn(self._serve())
+            elif message["op"] == "kill":
+                self.exit(signal=9)
+        self.stop()
+
+    async def _serve(self) -> None:
+        reader, writer = await self._open("agent")
+        self.agent = writer
+        say(writer, {"op": "hello", "protocol": 1, "role": "agent", "runtime": "node24", "pid": 7})
+        while line := await reader.readline():
+            message = json.loads(line)
+            if message["op"] == "load":
+                self.script.loads.append(message)
+                await self._load(writer)
+            elif message["op"] == "dial":
+                for _ in range(message["n"]):
+                    await self.dial()
+
+    async def _load(self, writer: asyncio.StreamWriter) -> None:
+        if self.script.load_hangs:
+            return
+        if self.script.garbage_at_load is not None:
+            writer.write(self.script.garbage_at_load)
+            return
+        if self.script.load_error is not None:
+            say(writer, {"op": "load_failed", **self.script.load_error})
+            self.exit(code=1)
+            return
+        say(writer, {"op": "loaded", "ms": 1.0, "kind": "web", "fork": self.script.forks})
+        await self.dial()
+
+    async def dial(self) -> None:
+        _, writer = await self._open("data")
+        self.data.append(writer)
+
+    async def done(self) -> None:
+        """A forking agent after an invocation: the next connection, then `done`."""
+        assert self.agent is not None
+        await self.dial()
+        say(self.agent, {"op": "done", "cpu_ms": 1.0, "peak_kb": 2048, "code": 0, "signal": 0})
+
+    def exit(self, code: int = 0, signal: int = 0) -> None:
+        """The agent ends; the supervisor says so."""
+        for writer in (*self.data, self.agent):
+            if writer is not None:
+                writer.close()
+        self.data.clear()
+        self.agent = None
+        if self.supervisor is not None:
+            say(self.supervisor, {"op": "exited", "code": code, "signal": signal, "cpu_ms": 1.0, "peak_kb": 1024})
+
+    def stop(self) -> None:
+        for writer in (*self.data, self.agent, self.supervisor):
+            if writer is not None:
+                writer.close()
+        for task in self.tasks:
+            task.cancel()
+
+
+def say(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    writer.write(json.dumps(message).encode() + b"\n")
+
+
+class PlayedEngine(FakeEngine):
+    """The fake engine, with something alive in each container."""
+
+    def __init__(self, script: Script, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.script = script
+        self.loop = loop
+        self.sandboxes: dict[str, PlayedSandbox] = {}
+
+    def create(self, spec: SandboxSpec) -> str:
+        sandbox = super().create(spec)
+        played = PlayedSandbox(Path(spec.mounts[0][0]), self.script)
+        self.sandboxes[sandbox] = played
+        self.loop.call_soon_threadsafe(played.start)
+        return sandbox
+
+    def destroy(self, sandbox: str) -> None:
+        if (played := self.sandboxes.pop(sandbox, None)) is not None:
+            self.loop.call_soon_threadsafe(played.stop)
+        super().destroy(sandbox)
+
+
+class Stage1:
+    """A scheduler and a pool over played sandboxes, with the requests a test makes of them."""
+
+    def __init__(self, folder: Path, warm: int = 2, boot: bool = True, load_timeout_s: float = 10.0) -> None:
+        self.folder = folder
+        self.script = Script()
+        self.engine = PlayedEngine(self.script, asyncio.get_running_loop())
+        self.executor = ThreadPoolExecutor(4)
+        self.log: list[tuple[str, str, str | None, str]] = []
+        (folder / "s").mkdir()
+        slots = Slots(folder / "s", "run", itertools.repeat(os.getuid(), 400))
+        settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else ())
+        self.pool = Pool(self.engine, self.executor, slots, settings, Upstream)
+        self.scheduler = Scheduler(
+            self.pool,
+            Stage(folder / "staged"),
+            {},
+            lambda *line: self.log.append(line),
+            load_timeout_s=load_timeout_s,
+        )
+
+    def code(self, name: str = "todos", text: str = "1", **changes: Any) -> Code:
+        root = self.folder / f"bundle-{name}-{text}"
+        if not root.exists():
+            root.mkdir()
+            (root / "index.js").write_text(text)
+        function = Function(name=name, path=root, runtime="node24", handler="index.js")
+        bundle = Bundle(name, "sha256:" + text.encode().hex().rjust(64, "0"), root, "node24", "index.js", 1, 1)
+        return Code(replace(function, **changes), bundle, NODE)
+
+    async def start(self, *codes: Code) -> None:
+        self.pool.start()
+        for code in codes:
+            await self.scheduler.deploy(code)
+        await asyncio.wait_for(self.pool.full(), 5)
+
+    async def lease(self, name: str = "todos", timeout_s: float = 5.0) -> Lease:
+        """A lease, at once or after a wait; raises what the queue answers."""
+        if (lease := self.scheduler.try_acquire(name)) is not None:
+            return lease
+        answer = self.enqueue(name)
+        got = await asyncio.wait_for(answer, timeout_s)
+        if isinstance(got, FnctlError):
+            raise got
+        return got
+
+    def enqueue(self, name: str = "todos") -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.scheduler.enqueue(name, answer.set_result)
+        return answer
+
+    def sandbox_of(self, lease: Lease) -> PlayedSandbox:
+        instance = self.pool.alive[lease.instance]
+        assert instance.sandbox is not None
+        return self.engine.sandboxes[instance.sandbox]
+
+    async def close(self) -> None:
+        await self.scheduler.close()
+        await asyncio.wait_for(self.pool.close(), 5)
+        self.executor.shutdown()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Turn the loop until the condition holds."""
+
+    async def turn() -> None:
+        while not condition():
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(turn(), timeout_s)
+
+
+__all__ = ["DataConnection", "Isolation", "Model", "Scale", "Stage1", "until"]

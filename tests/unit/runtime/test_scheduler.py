@@ -1,0 +1,350 @@
+"""The function service as histories: what requests, sandboxes and the reaper do, and what must follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
+from fnctl.model import Isolation, Model, Scale, StartKind
+from fnctl.runtime.lifecycle import State
+from fnctl.runtime.reaper import reap
+from tests.unit.runtime.played import Stage1, until
+
+History = Callable[[Stage1], Awaitable[None]]
+
+
+def play(folder: Path, history: History, **settings: Any) -> None:
+    """Run one history on a stage of its own; afterwards nothing may be left."""
+
+    async def story() -> None:
+        stage = Stage1(folder, **settings)
+        try:
+            await history(stage)
+        finally:
+            await stage.close()
+        assert stage.engine.list({}) == []
+        assert not stage.pool.alive
+
+    asyncio.run(story())
+
+
+def test_first_invocation_takes_the_booted_instance_and_says_so(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        assert lease.start is StartKind.RUNTIME
+        assert lease.load_ms > 0
+        assert lease.container_ms == 0
+        lease.release(reusable=True)
+        again = await stage.lease()
+        assert again.start is StartKind.WARM
+        assert again.connection is lease.connection
+        again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_base_and_cold_are_told_apart(tmp_path: Path) -> None:
+    async def base(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        assert lease.start is StartKind.BASE
+        assert lease.runtime_ms > 0
+        lease.release(reusable=True)
+
+    async def cold(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        assert lease.start is StartKind.COLD
+        assert lease.container_ms > 0
+        lease.release(reusable=True)
+
+    for name, story, settings in (("base", base, {"boot": False}), ("cold", cold, {"warm": 0})):
+        (tmp_path / name).mkdir()
+        play(tmp_path / name, story, **settings)
+
+
+def test_pool_refills_after_an_instance_left_it(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        await until(lambda: len(stage.pool.members) == 2)
+        assert len(stage.pool.alive) == 3
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_an_instance_serves_many_at_once_up_to_its_concurrency(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=3, scale=Scale(0, 1)))
+        leases = [await stage.lease() for _ in range(3)]
+        assert len({lease.instance for lease in leases}) == 1
+        assert len({id(lease.connection) for lease in leases}) == 3
+        fourth = stage.enqueue()
+        leases[0].release(reusable=True)
+        got = await asyncio.wait_for(fourth, 5)
+        assert got.connection is leases[0].connection
+        for lease in (*leases[1:], got):
+            lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_the_queue_is_bounded(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, queue=2, scale=Scale(0, 1)))
+        held = await stage.lease()
+        first, second = stage.enqueue(), stage.enqueue()
+        with pytest.raises(QueueFull) as refused:
+            stage.enqueue()
+        assert refused.value.retry_after_s == 1
+        held.release(reusable=True)
+        (await asyncio.wait_for(first, 5)).release(reusable=True)
+        (await asyncio.wait_for(second, 5)).release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_cancelled_waiter_is_not_called(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, scale=Scale(0, 1)))
+        held = await stage.lease()
+        called: list[object] = []
+        stage.scheduler.enqueue("todos", called.append).cancel()
+        held.release(reusable=True)
+        (await stage.lease()).release(reusable=True)
+        assert called == []
+
+    play(tmp_path, history)
+
+
+def test_unknown_function(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start()
+        with pytest.raises(NotFound):
+            stage.scheduler.try_acquire("nobody")
+
+    play(tmp_path, history, boot=False)
+
+
+def test_a_load_error_reaches_every_waiter_with_its_place(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.load_error = {"type": "SyntaxError", "message": "Unexpected token", "file": "index.js", "line": 3}
+        await stage.start(stage.code(scale=Scale(0, 1)))
+        answers = [stage.enqueue() for _ in range(3)]
+        for answer in answers:
+            error = await asyncio.wait_for(answer, 5)
+            assert isinstance(error, LoadError)
+            assert "index.js:3: SyntaxError: Unexpected token" in error.message
+        # at once and without burning another pooled instance
+        before = len(stage.script.loads)
+        with pytest.raises(LoadError):
+            await stage.lease()
+        assert len(stage.script.loads) == before
+
+    play(tmp_path, history)
+
+
+def test_a_new_version_mends_a_broken_one_at_once(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.load_error = {"type": "SyntaxError", "message": "x"}
+        await stage.start(stage.code())
+        with pytest.raises(LoadError):
+            await stage.lease()
+        stage.script.load_error = None
+        await stage.scheduler.deploy(stage.code(text="2"))
+        (await stage.lease()).release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_hanging_load_is_blamed_on_the_load(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.load_hangs = True
+        await stage.start(stage.code(timeout_s=0.05))
+        with pytest.raises(DeadlineExceeded) as late:
+            await stage.lease()
+        assert late.value.code == "load_timeout"
+
+    play(tmp_path, history, load_timeout_s=0.05)
+
+
+def test_garbage_from_an_agent_destroys_its_sandbox_only(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(), stage.code("other"))
+        stage.script.garbage_at_load = b"\x00not json\n"
+        with pytest.raises(ProtocolError):
+            await stage.lease()
+        stage.script.garbage_at_load = None
+        (await stage.lease("other")).release(reusable=True)
+
+    play(tmp_path, history, warm=3)
+
+
+def test_a_crash_is_told_with_its_exit_code_and_the_next_call_works(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        stage.sandbox_of(lease).exit(code=3)
+        why: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        lease.failure(why.set_result)
+        error = await asyncio.wait_for(why, 5)
+        assert isinstance(error, FunctionError)
+        assert "exit code 3" in error.message
+        lease.release(reusable=False, error=error)
+        (await stage.lease()).release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_timeout_ends_the_instance_after_its_other_requests(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=2))
+        slow, other = await stage.lease(), await stage.lease()
+        assert slow.instance == other.instance
+        slow.release(reusable=False, error=DeadlineExceeded("late", code="timeout"))
+        assert stage.pool.alive[other.instance].state is State.DRAINING
+        fresh = await stage.lease()
+        assert fresh.instance != other.instance
+        other.release(reusable=True)
+        assert other.instance not in stage.pool.alive
+        fresh.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_client_that_leaves_frees_its_place(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        lease.release(reusable=False)
+        again = await stage.lease()
+        assert again.instance == lease.instance
+        assert again.connection is not lease.connection
+        again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_ephemeral_without_fork_gets_a_fresh_process_each_time(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        instances = set()
+        for _ in range(3):
+            lease = await stage.lease()
+            instances.add(lease.instance)
+            stage.sandbox_of(lease).exit()
+            lease.release(reusable=True)
+        assert len(instances) == 1
+        await until(lambda: stage.script.boots >= 4)
+
+    play(tmp_path, history)
+
+
+def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.forks = True
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        lease.release(reusable=True)
+        assert stage.scheduler.try_acquire("todos") is None
+        waiting = stage.enqueue()
+        await stage.sandbox_of(lease).done()
+        again = await asyncio.wait_for(waiting, 5)
+        assert again.instance == lease.instance
+        assert again.start is StartKind.WARM
+        again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_isolation_container_uses_each_sandbox_once(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, isolation=Isolation.CONTAINER, concurrency=1))
+        seen = set()
+        for _ in range(3):
+            lease = await stage.lease()
+            seen.add(lease.instance)
+            lease.release(reusable=True)
+            assert lease.instance not in stage.pool.alive
+        assert len(seen) == 3
+
+    play(tmp_path, history)
+
+
+def test_idle_instances_are_reaped_to_zero_and_the_pool_stays(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(idle_timeout_s=60))
+        lease = await stage.lease()
+        site = stage.scheduler.sites["todos"]
+        now = asyncio.get_running_loop().time()
+        assert reap(site, now + 1000) == []  # busy: never, however late
+        lease.release(reusable=True)
+        assert reap(site, now + 30) == []
+        assert [one.id for one in reap(site, now + 1000)] == [lease.instance]
+        assert site.free == [] and not site.instances
+        await until(lambda: len(stage.pool.members) == 2)
+
+    play(tmp_path, history)
+
+
+def test_scale_min_is_kept_and_served_warm(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(scale=Scale(1, 2)))
+        site = stage.scheduler.sites["todos"]
+        await until(lambda: len(site.free) == 1)
+        lease = await stage.lease()
+        assert lease.start is StartKind.WARM
+        lease.release(reusable=True)
+        assert reap(site, asyncio.get_running_loop().time() + 1000) == []
+
+    play(tmp_path, history)
+
+
+def test_a_new_version_takes_over_when_it_is_loaded(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, scale=Scale(0, 2)))
+        old = await stage.lease()
+        await stage.scheduler.deploy(stage.code(text="2", concurrency=1, scale=Scale(0, 2)))
+        new = await stage.lease()
+        assert new.version != old.version
+        assert old.instance in stage.pool.alive  # its request runs to the end
+        old.release(reusable=True)
+        assert old.instance not in stage.pool.alive
+        new.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_new_version_that_does_not_load_leaves_the_old_one(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        (await stage.lease()).release(reusable=True)
+        stage.script.load_error = {"type": "SyntaxError", "message": "x", "file": "index.js", "line": 1}
+        with pytest.raises(LoadError):
+            await stage.scheduler.deploy(stage.code(text="2"))
+        lease = await stage.lease()
+        assert lease.start is StartKind.WARM
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_a_burst_of_first_calls_is_answered_within_the_scale(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, scale=Scale(0, 3)))
+        answers = [stage.enqueue() for _ in range(40)]
+        seen = set()
+        for answer in answers:
+            lease = await asyncio.wait_for(answer, 10)
+            seen.add(lease.instance)
+            lease.release(reusable=True)
+        assert 1 <= len(seen) <= 3
+
+    play(tmp_path, history)
