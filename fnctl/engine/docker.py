@@ -166,11 +166,19 @@ class DockerEngine:
     def remove_network(self, name: str) -> None:
         self._delete(f"/networks/{quote(name)}")
 
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        rows = self._wire.call("GET", "/networks", params={"filters": _label_filter(labels)})
+        return {row["Name"]: row.get("Labels") or {} for row in rows}
+
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self._wire.call("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
 
     def remove_volume(self, name: str) -> None:
         self._delete(f"/volumes/{quote(name)}")
+
+    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        answer = self._wire.call("GET", "/volumes", params={"filters": _label_filter(labels)})
+        return {row["Name"]: row.get("Labels") or {} for row in answer.get("Volumes") or ()}
 
     def _exists(self, path: str) -> bool:
         try:
