@@ -1,0 +1,111 @@
+// The Node agent: dials the host, loads one function, serves its requests. The protocol is ../PROTOCOL.md.
+'use strict';
+
+const { performance } = require('perf_hooks');
+const { preload } = require('./builtins.js');
+const { captureListen } = require('./capture.js');
+const { useBundledCache } = require('./compilecache.js');
+const { Control, loadFailure } = require('./control.js');
+const logs = require('./logs.js');
+const program = require('./program.js');
+const { Serving } = require('./serving.js');
+
+const ROOT = process.env.FNCTL_ROOT ?? '/fn';
+const RUNTIME = `node${process.versions.node.split('.')[0]}`;
+
+class Agent {
+  constructor() {
+    this.serving = null;
+    this.failed = false;
+    this.control = new Control(`${ROOT}/agent.sock`, (message) => this.receive(message));
+    this.control.send({ op: 'hello', protocol: 1, role: 'agent', runtime: RUNTIME, pid: process.pid });
+  }
+
+  receive(message) {
+    if (message.op === 'load') this.load(message);
+    else if (message.op === 'dial') this.serving?.dial(message.n);
+  }
+
+  load(load) {
+    const started = performance.now();
+    this.root = load.root;
+    prepare(load);
+    this.watchLoading(load);
+    const ready = (server, kind) => this.ready(server, kind, load, started);
+    try {
+      if (program.isProgram(load.handler)) {
+        captureListen(load.port, (server) => ready(server, 'web'));
+        program.runProgram(load.root, load.handler);
+      } else {
+        this.control.hold(true);
+        program.loadExport(load.root, load.handler, load).then(({ server, kind }) => ready(server, kind), (error) => this.fail(error));
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Until the function is loaded, an exception that nobody handles and an early end are failures of the load. */
+  watchLoading(load) {
+    this.control.hold(false);
+    this.onUncaught = (error) => {
+      if (process.listenerCount('uncaughtException') === 0) this.tellFailure(error);
+    };
+    this.onExit = (code) => {
+      this.tellFailure(Object.assign(new Error(`${load.handler} ended with code ${code} before it listened`), { name: 'Exit', stack: '' }));
+    };
+    this.onIdle = () => this.fail(Object.assign(new Error(`${load.handler} ran to its end and started no http.Server`), { name: 'NotServing', stack: '' }));
+    process.on('uncaughtExceptionMonitor', this.onUncaught);
+    process.on('exit', this.onExit);
+    process.on('beforeExit', this.onIdle);
+  }
+
+  ready(server, kind, load, started) {
+    process.off('uncaughtExceptionMonitor', this.onUncaught);
+    process.off('exit', this.onExit);
+    process.off('beforeExit', this.onIdle);
+    this.control.hold(true);
+    this.serving = new Serving(server, { path: `${ROOT}/data.sock`, port: load.port, single: load.model === 'ephemeral' });
+    const ms = Math.round((performance.now() - started) * 10) / 10;
+    this.control.send({ op: 'loaded', ms, kind, fork: false });
+    this.serving.dial(1);
+  }
+
+  tellFailure(error) {
+    if (this.failed) return;
+    this.failed = true;
+    this.control.send(loadFailure(error, this.root));
+  }
+
+  fail(error) {
+    if (error?.stack) console.error(error);
+    this.control.hold(true);
+    this.tellFailure(error);
+    this.control.socket.end(() => process.reallyExit(1));
+  }
+}
+
+/** The process as the function will see it. */
+function prepare(load) {
+  Object.assign(process.env, load.env, { PORT: String(load.port) });
+  process.chdir(load.root);
+  useBundledCache(load.root, '/tmp');
+}
+
+/** Take the agent's own traces away from what user code can see. */
+function hide() {
+  for (const name of ['FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
+  for (const file of Object.keys(require.cache)) delete require.cache[file];
+  process.mainModule = undefined;
+}
+
+preload();
+if (process.argv.includes('--serve')) {
+  require('./standalone.js').serve();
+} else {
+  logs.install({ marked: true });
+  hide();
+  new Agent();
+}
+
+module.exports = { prepare };

@@ -1,0 +1,30 @@
+// The compile cache that came with the bundle, for reading. Not the making of it.
+'use strict';
+
+const fs = require('fs');
+const Module = require('module');
+const path = require('path');
+
+const BUNDLED = path.join('.fnctl', 'compile-cache');
+
+/**
+ * Use the bundle's compile cache, where it has one for this Node. Node keeps a folder a version and *user*, and every
+ * sandbox has a user of its own: so the one bundled folder is linked under the name that this user's would have.
+ * Anything that does not fit costs time only, so nothing here fails a load.
+ */
+function useBundledCache(root, scratch) {
+  try {
+    const bundled = path.join(root, BUNDLED);
+    const prefix = `${process.version}-${process.arch}-`;
+    const folder = fs.readdirSync(bundled).find((name) => name.startsWith(prefix));
+    if (!folder) return;
+    const link = fs.mkdtempSync(path.join(scratch, '.node-compile-cache-'));
+    const own = folder.replace(/^(.*-[0-9a-f]{8})(?:-\d+)?$/, `$1-${process.getuid()}`);
+    fs.symlinkSync(path.join(bundled, folder), path.join(link, own));
+    Module.enableCompileCache(link);
+  } catch {
+    // no cache, no loss
+  }
+}
+
+module.exports = { useBundledCache };

@@ -1,0 +1,84 @@
+// Standard output and error of the function: whole lines, each marked with the invocation that wrote it.
+'use strict';
+
+const fs = require('fs');
+const { Writable } = require('stream');
+const { AsyncLocalStorage } = require('async_hooks');
+
+const MAX_LINE = 64 << 10; // a line that never ends is written in pieces of this many characters
+
+/** The id of the invocation whose code is running, wherever its promises and timers lead. */
+const invocation = new AsyncLocalStorage();
+
+/** One of the two streams. Lines of concurrent invocations never mix: each has its own unfinished line. */
+class LineStream extends Writable {
+  constructor(fd, marked) {
+    super({ decodeStrings: false });
+    this.fd = fd;
+    this.marked = marked;
+    this.unfinished = new Map();
+    this._isStdio = true;
+  }
+
+  _write(chunk, encoding, done) {
+    const text = typeof chunk === 'string' ? chunk : chunk.toString('utf8');
+    const id = invocation.getStore();
+    const whole = (this.unfinished.get(id) ?? '') + text;
+    const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf('\n') + 1;
+    if (end < whole.length) this.unfinished.set(id, whole.slice(end));
+    else this.unfinished.delete(id);
+    if (end > 0) this.emitLines(id, whole.slice(0, end));
+    done();
+  }
+
+  // Never closed: the process has no other output. A stream that a library ends stays usable, as with Node's own.
+  _destroy(error, done) {
+    done(error);
+  }
+
+  emitLines(id, text) {
+    const lines = text.endsWith('\n') ? text : `${text}\n`;
+    const mark = this.marked && id !== undefined ? `\x1e${id}\x1f` : '';
+    writeAll(this.fd, mark ? lines.replace(/^(?!$(?![\s\S]))/gm, mark) : lines);
+  }
+
+  /** The invocation is over: what it left without a newline is a line now. */
+  finish(id) {
+    const rest = this.unfinished.get(id);
+    if (rest === undefined) return;
+    this.unfinished.delete(id);
+    this.emitLines(id, rest);
+  }
+}
+
+// The descriptor blocks, with a send timeout: a host that stalls costs lines, never the function's life.
+function writeAll(fd, text) {
+  const bytes = Buffer.from(text, 'utf8');
+  try {
+    for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at);
+  } catch {
+    // EAGAIN: the host did not read for too long; EPIPE: it is gone, and the control connection says so
+  }
+}
+
+const streams = {};
+
+/** Put the streams in place of Node's own, which would make the descriptors non-blocking on first use. */
+function install({ marked }) {
+  for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) {
+    streams[name] = new LineStream(fd, marked);
+    Object.defineProperty(process, name, { configurable: true, enumerable: true, get: () => streams[name] });
+  }
+  process.on('exit', () => finish(undefined));
+}
+
+/** Run `work` as the invocation `id`. */
+function during(id, work) {
+  return id === undefined ? work() : invocation.run(id, work);
+}
+
+function finish(id) {
+  for (const stream of Object.values(streams)) stream.finish(id);
+}
+
+module.exports = { install, during, finish };

@@ -1,0 +1,61 @@
+// Data connections: dials them and gives them to the function's http.Server. Knows no control connection.
+'use strict';
+
+const net = require('net');
+const logs = require('./logs.js');
+
+const ID_HEADER = 'x-fnctl-invocation-id';
+
+// A server's own clocks are made for clients on the internet. Here the host is the only client, keeps idle connections
+// as long as the instance lives, and has deadlines of its own; a connection closed while idle would only race with the
+// next request. So these are off, whatever the app sets; the accessors keep an app's writes harmless.
+const CLOCKS = ['keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'timeout', 'maxRequestsPerSocket', 'keepAliveTimeoutBuffer'];
+
+class Serving {
+  /** `single`: serve one request on one connection, then end the process. */
+  constructor(server, { path, port, single }) {
+    this.server = server;
+    this.path = path;
+    this.single = single;
+    this.peer = { remoteAddress: '127.0.0.1', remoteFamily: 'IPv4', remotePort: 0, localAddress: '127.0.0.1', localPort: port };
+    for (const clock of CLOCKS) {
+      Object.defineProperty(server, clock, { configurable: true, get: () => 0, set: () => {} });
+    }
+    attribute(server);
+    if (single) endAfterOne(server);
+  }
+
+  dial(count) {
+    for (let n = 0; n < count; n += 1) this.connect();
+  }
+
+  connect() {
+    const socket = net.connect({ path: this.path, allowHalfOpen: true });
+    socket.on('error', () => {}); // until the server's own listener is there; the host learns by the close
+    socket.once('connect', () => {
+      // Apps read the peer's address (req.ip, rate limits); a unix socket has none. They see a proxy on loopback.
+      for (const [name, value] of Object.entries(this.peer)) Object.defineProperty(socket, name, { configurable: true, value });
+      if (this.single) socket.once('close', () => process.exit(0));
+      this.server.emit('connection', socket);
+    });
+  }
+}
+
+/** Run everything that the server does for a request as that request's invocation, for the marks on log lines. */
+function attribute(server) {
+  const emit = server.emit;
+  server.emit = function emitAttributed(event, request, ...rest) {
+    const id = request?.headers?.[ID_HEADER];
+    if (id === undefined) return emit.call(this, event, request, ...rest);
+    if (event === 'request') rest[0].once('close', () => logs.finish(id));
+    return logs.during(id, () => emit.call(this, event, request, ...rest));
+  };
+}
+
+function endAfterOne(server) {
+  server.prependListener('request', (request, response) => {
+    response.shouldKeepAlive = false; // the connection ends with the response, and the process with the connection
+  });
+}
+
+module.exports = { Serving, attribute, ID_HEADER };

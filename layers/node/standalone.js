@@ -1,0 +1,39 @@
+// A shipped image under plain `docker run`: the same function on a port of its own, without a host.
+'use strict';
+
+const { redirectListen } = require('./capture.js');
+const logs = require('./logs.js');
+const program = require('./program.js');
+
+const DRAIN_MS = 10_000; // as long as `docker stop` waits
+
+/** Load the function that FNCTL_LOAD describes and listen on $PORT (8080). Errors end the process as in plain Node. */
+function serve() {
+  const load = JSON.parse(process.env.FNCTL_LOAD);
+  delete process.env.FNCTL_LOAD;
+  const port = Number(process.env.PORT || load.port || 8080);
+  for (const [name, value] of Object.entries(load.env ?? {})) process.env[name] ??= value;
+  process.env.PORT = String(port);
+  process.chdir(load.root);
+  logs.install({ marked: false });
+  redirectListen(port, stopOnSignal);
+  if (program.isProgram(load.handler)) {
+    program.runProgram(load.root, load.handler);
+  } else {
+    program.loadExport(load.root, load.handler, load).then(({ server }) => server.listen(port));
+  }
+}
+
+/** As PID 1 there is no default action for a signal. An app that handles it itself keeps its way. */
+function stopOnSignal(server) {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    if (process.listenerCount(signal) > 0) continue;
+    process.once(signal, () => {
+      server.close(() => process.exit(0));
+      server.closeIdleConnections();
+      setTimeout(() => process.exit(0), DRAIN_MS).unref();
+    });
+  }
+}
+
+module.exports = { serve };

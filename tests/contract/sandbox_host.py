@@ -1,0 +1,262 @@
+"""The host's side of layers/PROTOCOL.md, blocking and simple, for the tests of what runs inside a sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fnctl.engine.base import LABEL, LABEL_ROLE
+from fnctl.engine.docker import DockerEngine
+from fnctl.model import RuntimeSpec, SandboxSpec
+
+UID = 70_900
+WAIT_S = 20.0  # for anything that must come; nothing here waits for time to pass
+SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """A control connection: one JSON object a line."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lines = sock.makefile("rb")
+
+    def receive(self) -> Message | None:
+        """The next message; None at end of file."""
+        line = self._lines.readline()
+        return json.loads(line) if line else None
+
+    def expect(self, op: str) -> Message:
+        message = self.receive()
+        assert message is not None, f"end of file where `{op}` was to come"
+        assert message["op"] == op, message
+        return message
+
+    def send(self, op: str, **fields: Any) -> None:
+        self._sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
+
+    def close(self) -> None:
+        self._lines.close()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Logs:
+    """Everything that came over log connections, as (invocation or None, line)."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str | None, str]] = []
+        self._changed = threading.Condition()
+
+    def read(self, sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as stream:
+            for raw in stream:
+                line = raw.decode("utf-8", "replace").rstrip("\n")
+                mark, found, text = line.partition("\x1f")
+                entry = (mark[1:], text) if found and mark.startswith("\x1e") else (None, line)
+                with self._changed:
+                    self._lines.append(entry)
+                    self._changed.notify_all()
+
+    def wait_for(self, text: str) -> tuple[str | None, str]:
+        """The first entry whose line holds `text`, once it is there."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: self._find(text), WAIT_S)
+        assert found, f"no log line with {text!r}, but: {self._lines}"
+        return found
+
+    def _find(self, text: str) -> tuple[str | None, str] | None:
+        return next((entry for entry in self._lines if text in entry[1]), None)
+
+    @property
+    def lines(self) -> list[tuple[str | None, str]]:
+        with self._changed:
+            return list(self._lines)
+
+
+class SandboxHost:
+    """One slot and the sandbox on it."""
+
+    def __init__(self, engine: DockerEngine, image: str, runtime: RuntimeSpec) -> None:
+        self._engine = engine
+        self._image = image
+        self.runtime = runtime
+        self.folder = Path(tempfile.mkdtemp(prefix="fnctl-"))  # short: the path of a unix socket is bounded
+        self.folder.chmod(0o755)
+        self.sandbox = ""
+        self.logs = Logs()
+        self._listeners = {name: self._listen(name) for name in ("supervisor", "agent", "data", "log")}
+        self._log_thread = threading.Thread(target=self._accept_logs, daemon=True)
+        self._log_thread.start()
+        self._idle: list[socket.socket] = []
+
+    def _listen(self, name: str) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        path = self.folder / f"{name}.sock"
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(256)
+        if name != "log":
+            listener.settimeout(WAIT_S)
+        return listener
+
+    def _accept_logs(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listeners["log"].accept()
+            except OSError:
+                return
+            threading.Thread(target=self.logs.read, args=(sock,), daemon=True).start()
+
+    def start(self) -> SandboxHost:
+        spec = SandboxSpec(
+            name=f"fnctl-test-{uuid.uuid4().hex[:12]}",
+            image=self._image,
+            command=SUPERVISOR,
+            labels=((LABEL, "1"), (LABEL_ROLE, "sandbox")),
+            uid=UID,
+            mounts=((str(self.folder), "/fn", True),),
+        )
+        self.sandbox = self._engine.create(spec)
+        self.supervisor = self._accept_control("supervisor")
+        self.supervisor.expect("hello")
+        return self
+
+    def _accept_control(self, role: str) -> Channel:
+        sock, _ = self._listeners[role].accept()
+        sock.settimeout(WAIT_S)
+        return Channel(sock)
+
+    def place(self, files: Mapping[str, str], extra: Path | None = None) -> None:
+        """Make `app` of these files, and of hard copies of what is in `extra`."""
+        app = self.folder / "app"
+        shutil.rmtree(app, ignore_errors=True)
+        if extra:
+            shutil.copytree(extra, app, symlinks=True)
+        for name, text in files.items():
+            path = app / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def boot(self) -> Message:
+        self.supervisor.send("boot", argv=list(self.runtime.agent), env=dict(self.runtime.environment))
+        self.supervisor.expect("started")
+        self.agent = self._accept_control("agent")
+        return self.agent.expect("hello")
+
+    def send_load(self, handler: str, **fields: Any) -> None:
+        message: Message = {
+            "function": "tested",
+            "version": "0123456789ab",
+            "handler": handler,
+            "root": "/fn/app",
+            "model": "resident",
+            "env": {"GREETING": "hëllo"},
+            "concurrency": 8,
+            "timeout_ms": 30_000,
+            "memory_mb": 256,
+            "port": 3000,
+        }
+        self.agent.send("load", **{**message, **fields})
+
+    def load(self, handler: str, **fields: Any) -> Message:
+        self.send_load(handler, **fields)
+        loaded = self.agent.expect("loaded")
+        self._idle = [self.accept_data()]
+        return loaded
+
+    def accept_data(self) -> socket.socket:
+        sock, _ = self._listeners["data"].accept()
+        sock.settimeout(WAIT_S)
+        return sock
+
+    def dial(self, count: int) -> list[socket.socket]:
+        self.agent.send("dial", n=count)
+        return [self.accept_data() for _ in range(count)]
+
+    @property
+    def connection(self) -> socket.socket:
+        """The first data connection."""
+        return self._idle[0]
+
+    def next_connection(self) -> None:
+        """Take the connection that a forking agent dialled for its next invocation."""
+        self._idle = [self.accept_data()]
+
+    def request(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        on: socket.socket | None = None,
+        invocation: str | None = None,
+    ) -> Answer:
+        response = self.open(method, path, body, headers, on=on, invocation=invocation)
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def open(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        on: socket.socket | None = None,
+        invocation: str | None = None,
+    ) -> http.client.HTTPResponse:
+        """Send a request and read the head of its response; the body is the caller's to read."""
+        client = http.client.HTTPConnection("function.localhost")
+        client.sock = on or self.connection
+        client.auto_open = 0
+        marked = {"X-Fnctl-Invocation-Id": invocation or uuid.uuid4().hex[:26], **(headers or {})}
+        client.request(method, path, body=body, headers=marked, encode_chunked=hasattr(body, "__next__"))
+        return client.getresponse()
+
+    def stop(self) -> None:
+        for name in ("supervisor", "agent"):
+            if channel := getattr(self, name, None):
+                channel.close()
+        for listener in self._listeners.values():
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        for sock in self._idle:
+            sock.close()
+        if self.sandbox:
+            self._engine.destroy(self.sandbox)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(engine: DockerEngine, image: str, runtime: RuntimeSpec) -> Iterator[SandboxHost]:
+    host = SandboxHost(engine, image, runtime)
+    try:
+        yield host.start()
+    finally:
+        host.stop()
