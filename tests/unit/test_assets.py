@@ -1,0 +1,107 @@
+"""runtime.yaml: what is read from it, and what is said where it cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fnctl import assets
+from fnctl.assets import Download, Requirements
+from fnctl.errors import ConfigError
+
+TWO_NAMES = """
+language: go
+fetch:
+  tool: {source: "https://example.org/tool.tgz", integrity: "sha256:00", strip: 1, exclude: [docs]}
+install:
+  - files: [go.mod]
+    run: ["/opt/fnctl/{runtime}/bin/go", build]
+    environment: {GOROOT: "/opt/fnctl/{runtime}"}
+    result: bin
+runtimes:
+  go1.26:
+    default: true
+    version: 1.26.1
+    agent: [/opt/fnctl/go/agent]
+    fetch:
+      go1.26:
+        amd64: {source: "https://example.org/amd64.tgz", integrity: "sha256:01"}
+        arm64: {source: "https://example.org/arm64.tgz", integrity: "sha256:02"}
+  go1.25:
+    version: "1.25"
+    agent: [/opt/fnctl/go/agent]
+"""
+
+
+def layer(root: Path, name: str, text: str) -> Path:
+    (root / name).mkdir()
+    (root / name / "runtime.yaml").write_text(text)
+    return root / name
+
+
+def test_one_folder_declares_several_runtimes(tmp_path: Path) -> None:
+    layer(tmp_path, "go", TWO_NAMES)
+    found = assets.runtimes(tmp_path)
+    assert set(found) == {"go1.26", "go1.25"}
+    assert found["go1.25"].version == "1.25"
+    assert found["go1.26"].install[0].run == ("/opt/fnctl/go1.26/bin/go", "build")
+    assert found["go1.25"].install[0].environment == (("GOROOT", "/opt/fnctl/go1.25"),)
+
+
+def test_fetches_are_shared_or_a_runtimes_own(tmp_path: Path) -> None:
+    read = assets.read_layer(layer(tmp_path, "go", TWO_NAMES))
+    assert read.defaults == ("go1.26",)
+    assert read.shared == (Download("tool", "https://example.org/tool.tgz", "sha256:00", 1, (), ("docs",)),)
+    assert [item.architecture for item in read.own["go1.26"] if isinstance(item, Download)] == ["amd64", "arm64"]
+    assert read.own["go1.25"] == ()
+
+
+def test_a_folder_without_runtime_yaml_is_no_layer(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    assert assets.layers(tmp_path) == []
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    layer(tmp_path, "go", TWO_NAMES)
+    layer(tmp_path, "golang", TWO_NAMES)
+    with pytest.raises(ConfigError, match=r"go1\.26 is declared twice: in .*/go and in .*/golang"):
+        assets.runtimes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("runtimes: {a: {version: 1, agent: [x]}}", "'language' is missing"),
+        ("language: a\nruntimes: {a: {agent: [x]}}", "'version' is missing"),
+        ("language: a\nruntimes: []", "runtime.yaml: "),
+        ("- a", "a mapping is expected, found list"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_what_cannot_be_used_is_told_with_the_file(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"go/runtime\.yaml") as caught:
+        assets.read_layer(layer(tmp_path, "go", text))
+    assert said in caught.value.message
+
+
+def test_every_pin_of_the_shipped_runtimes_is_whole() -> None:
+    for read in assets.layers():
+        for item in [*read.shared, *(one for own in read.own.values() for one in own)]:
+            if isinstance(item, Requirements):
+                assert "--hash=sha256:" in item.file.read_text()
+            else:
+                assert item.integrity.startswith(("sha256:", "sha512-"))
+
+
+def test_node_is_pinned_to_one_version_on_every_architecture() -> None:
+    for read in assets.layers():
+        for name, own in read.own.items():
+            downloads = [item for item in own if isinstance(item, Download)]
+            assert {item.architecture for item in downloads} in (set(), set(assets.ARCHITECTURES))
+            assert all(item.source.endswith(f"@{read.runtimes[name].version}") for item in downloads)
+
+
+def test_default_runtimes_are_one_a_language() -> None:
+    languages = [spec.language for spec in assets.default_runtimes()]
+    assert sorted(languages) == ["node", "python"]
