@@ -1,8 +1,8 @@
 """Request and response heads: bytes → values that can be written out anew. Pure; no connection, no routing.
 
-Nothing is forwarded that was not matched here against the grammar of RFC 9112: one regular expression for the whole head,
-and one split. That is stricter than llhttp (no obs-fold, no bare CR or LF, no list in Content-Length, no Transfer-Encoding
-but `chunked`), leaves nothing that two parsers could read in two ways, and needs no callback a field.
+Nothing is forwarded that was not matched here against the grammar of RFC 9112: one regular expression for the whole of
+the fields, and one split. That is stricter than llhttp (no obs-fold, no bare CR or LF, no list in Content-Length, no
+Transfer-Encoding but `chunked`), leaves nothing for two parsers to read in two ways, and needs no callback a field.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xf
 _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)*+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)([^#]*)")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?][^#]*)?)")
 _ERROR_CODE = re.compile(rb"[a-z_]{1,32}")
 # What cannot stand in a head however it goes on. A CR may be the last byte that has come so far.
 _NEVER = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-# Connection-level fields (RFC 9110 §7.6.1) and those that only the gateway may set. `Proxy` becomes HTTP_PROXY in CGI-like
-# environments ("httpoxy"). What a client says of forwarding is dropped: the gateway is the edge, and applications trust
-# what their edge says.
+# Connection-level fields (RFC 9110 §7.6.1) and those that only the gateway may set. `Proxy` becomes HTTP_PROXY in
+# CGI-like environments ("httpoxy"). What a client says of forwarding is dropped: the gateway is the edge, and
+# applications trust what their edge says.
 _NOT_RETURNED = frozenset(b"connection keep-alive proxy-connection transfer-encoding upgrade content-length".split())
 _NOT_FORWARDED = _NOT_RETURNED | frozenset(b"te host expect proxy forwarded".split())
 _OWN = (b"x-fnctl-", b"x-forwarded-")

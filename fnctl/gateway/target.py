@@ -1,8 +1,8 @@
 """The one normal form of a request's path, which routing decides on. Pure.
 
-Still percent-encoded, so that nothing is lost: escapes of unreserved characters are resolved (`%2e` is `.`), others keep
-standing for themselves with upper-case digits (`%2F` is no separator), `//` is `/`, dot segments are resolved. Decoded
-once: `%252e` stays. The function is chosen by this form and by nothing else.
+Still percent-encoded, so that nothing is lost: escapes of unreserved characters are resolved (`%2e` is `.`), others
+keep standing for themselves with upper-case digits (`%2F` is no separator), `//` is `/`, dot segments are resolved.
+Decoded once: `%252e` stays. The function is chosen by this form and by nothing else.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Reader(Protocol):
 
 
 class Upstream(asyncio.Protocol):
-    """A `DataConnection` (runtime/lease.py): one request at a time; between requests any byte from the agent is a breach."""
+    """A `DataConnection` (runtime/lease.py): one request at a time; a byte from the agent in between is a breach."""
 
     __slots__ = ("_body", "_buffer", "_head", "_owner", "_parser", "_reader", "transport")
 

@@ -47,10 +47,9 @@ def response_head(head: ResponseHead, length: int, own: bytes, date: bytes, *, b
     status = head.status
     if bodyless or status == 304:
         length = fields.length  # what a GET would have brought, where that was said
+    framing = _CHUNKED if chunked else b""
     if length >= 0 and status != 204:
         framing = b"Content-Length: %d\r\n" % length
-    else:
-        framing = _CHUNKED if chunked else b""
     return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
         status,
         head.reason,
