@@ -7,10 +7,12 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from fnctl.engine.base import EngineFacts, ImageInfo
+from fnctl.engine.base import EngineFacts, Event, ImageInfo
+from fnctl.errors import ImageNotFound
 from fnctl.model import SandboxInfo
 
 MIB = 1024 * 1024
+ACTIONS = ("die", "oom", "destroy")  # what is told of a container
 LINE_BYTES = 64 * 1024  # a longer line of output is cut into several
 
 
@@ -29,6 +31,16 @@ def sandbox_info(answer: Mapping[str, Any]) -> SandboxInfo:
     )
 
 
+def event(message: Mapping[str, Any]) -> Event | None:
+    """Of a line of `GET /events`; None for what is not told of."""
+    action, actor = message.get("Action"), message.get("Actor") or {}
+    if action not in ACTIONS or not actor.get("ID"):
+        return None
+    attributes = dict(actor.get("Attributes") or {})
+    code = attributes.get("exitCode")
+    return Event(action, actor["ID"], attributes, int(code) if code is not None else None)
+
+
 def image_info(answer: Mapping[str, Any]) -> ImageInfo:
     """Of `GET /images/REF/json`."""
     return ImageInfo(
@@ -37,6 +49,13 @@ def image_info(answer: Mapping[str, Any]) -> ImageInfo:
         labels=(answer.get("Config") or {}).get("Labels") or {},
         size_bytes=answer.get("Size") or 0,
         layers=tuple((answer.get("RootFS") or {}).get("Layers") or ()),
+    )
+
+
+def no_image(reference: str) -> ImageNotFound:
+    """What to say where the engine has no such image."""
+    return ImageNotFound(
+        f"the engine has no image {reference}", hint="build or pull it first; `docker images` lists them"
     )
 
 

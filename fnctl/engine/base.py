@@ -55,6 +55,24 @@ class RunResult:
     timed_out: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a container of ours, by whoever's hand. `action`: die, oom or destroy."""
+
+    action: str
+    sandbox: str  # the engine's id
+    labels: Mapping[str, str]
+    exit_code: int | None = None  # of die
+
+
+class Closer(Protocol):
+    """Ends what was opened."""
+
+    def close(self) -> None:
+        """No callback runs after this returns. Call it from another thread than the callbacks'. Twice is once."""
+        ...
+
+
 class Engine(Protocol):
     """Blocking calls, each bounded by a timeout; safe to call from several threads.
 
@@ -147,6 +165,14 @@ class Engine(Protocol):
 
     def stats(self, sandbox: str) -> Mapping[str, float]:
         """`memory_mb`, `peak_memory_mb`, `cpu_ms`: what the engine's stats call says; slow (10 ms and more)."""
+        ...
+
+    def events(self, on_event: Callable[[Event], None], on_gap: Callable[[], None]) -> Closer:
+        """Tell of every container that carries LABEL, from a thread of its own, until closed.
+
+        `on_gap`: events may have been missed, list anew. It is called first when the stream is open, each time it is
+        open again after a cut, and in long silences. Callbacks must not raise and not block for long.
+        """
         ...
 
     def close(self) -> None: ...

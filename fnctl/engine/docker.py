@@ -17,9 +17,10 @@ from docker.errors import APIError, DockerException
 from docker.errors import NotFound as MissingImage
 
 from fnctl.engine import answers, profile
-from fnctl.engine.base import EngineFacts, ImageInfo, RunResult
+from fnctl.engine.base import Closer, EngineFacts, Event, ImageInfo, RunResult
 from fnctl.engine.building import Builder
 from fnctl.engine.running import run_to_end
+from fnctl.engine.watch import Watch
 from fnctl.engine.wire import Params, Refused, Unanswered, Wire
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxInfo, SandboxSpec
@@ -83,8 +84,8 @@ class DockerEngine:
 
     def _create_refused(self, spec: SandboxSpec, refused: Refused) -> EngineError:
         if refused.status == MISSING and "no such image" in refused.message.lower():
-            return _no_image(spec.image)
-        return EngineError(f"the engine refused the sandbox {spec.name}: {refused.message}", hint=refused.hint)
+            return answers.no_image(spec.image)
+        return EngineError(f"the engine refused the sandbox {spec.name}: {refused.message}")
 
     def _remove_half_made(self, spec: SandboxSpec) -> None:
         """The answer to a create was lost. What is there by the name, and carries our labels, is what it made."""
@@ -133,6 +134,9 @@ class DockerEngine:
         on_line: Callable[[str], None] = lambda line: None,
     ) -> RunResult:
         return run_to_end(self, self._wire, spec, timeout_s=timeout_s, on_line=on_line)
+
+    def events(self, on_event: Callable[[Event], None], on_gap: Callable[[], None]) -> Closer:
+        return Watch(self._wire, on_event, on_gap)
 
     # -- networks and volumes --------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class DockerEngine:
             answer: dict[str, Any] = self._wire.call("GET", f"/images/{quote(reference, safe='/:@')}/json")
         except Refused as refused:
             if refused.status == MISSING:
-                raise _no_image(reference) from refused
+                raise answers.no_image(reference) from refused
             raise
         return answer
 
@@ -243,7 +247,7 @@ class DockerEngine:
                 if "error" in message:
                     raise EngineError(f"pulling {reference} failed: {message['error']}")
         except MissingImage as error:
-            raise _no_image(reference) from error
+            raise answers.no_image(reference) from error
         except APIError as error:
             raise EngineError(f"pulling {reference} failed: {error.explanation or error}") from error
         except (DockerException, OSError) as error:
@@ -257,7 +261,7 @@ class DockerEngine:
             )
         except Refused as refused:
             if refused.status == MISSING:
-                raise _no_image(reference) from refused
+                raise answers.no_image(reference) from refused
             raise
 
     def remove_image(self, reference: str) -> None:
@@ -280,9 +284,3 @@ class DockerEngine:
 
 def _label_filter(labels: Mapping[str, str]) -> str:
     return json.dumps({"label": [f"{key}={value}" for key, value in labels.items()]})
-
-
-def _no_image(reference: str) -> ImageNotFound:
-    return ImageNotFound(
-        f"the engine has no image {reference}", hint="build or pull it first; `docker images` lists them"
-    )

@@ -62,7 +62,7 @@ def host_config(spec: SandboxSpec, traits: Traits) -> dict[str, Any]:
         "Mounts": [mount(*entry) for entry in spec.mounts],
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={json.dumps(seccomp_profile(), separators=(',', ':'))}"],
-        # Own namespace, and without the engine's /dev/shm (no bound on inodes) and /dev/mqueue (queues that stay).
+        # A namespace of its own, without the engine's /dev/shm, which has no bound on inodes.
         "IpcMode": "none",
         "CgroupnsMode": "private",
         "NetworkMode": spec.network,
@@ -70,6 +70,8 @@ def host_config(spec: SandboxSpec, traits: Traits) -> dict[str, Any]:
         "Ulimits": [
             {"Name": "nofile", "Soft": spec.nofile, "Hard": spec.nofile},
             {"Name": "core", "Soft": 0, "Hard": 0},
+            # /dev/mqueue stays mounted whatever the IPC mode, and a file made there is a queue that stays
+            {"Name": "msgqueue", "Soft": 0, "Hard": 0},
         ],
         "OomScoreAdj": OOM_SCORE,
         "Init": False,  # the supervisor is PID 1 and reaps

@@ -1,0 +1,233 @@
+"""The engine port's guarantees, over the engine in memory and over Docker. The same calls, the same answers."""
+
+from __future__ import annotations
+
+import io
+import queue
+import secrets
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fnctl.engine.base import LABEL, LABEL_ROLE, Engine, Event
+from fnctl.engine.docker import DockerEngine
+from fnctl.engine.fake import FakeEngine
+from fnctl.errors import EngineError, ImageNotFound
+from fnctl.model import SandboxSpec
+
+IMAGE = "fnctl/base:trixie"
+WAIT_S = 20.0
+
+
+def _fake() -> FakeEngine:
+    engine = FakeEngine()
+    engine.add_image(IMAGE, {LABEL: "1"}, layers=("sha256:0",))
+    return engine
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made: Engine = _fake() if request.param == "fake" else DockerEngine()
+    if made.image(IMAGE) is None:
+        pytest.fail(f"the engine has no {IMAGE}: `fnctl setup` makes it")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mark() -> str:
+    """A label value of this test alone, in names too, so that tests beside it are left alone."""
+    return secrets.token_hex(4)
+
+
+@pytest.fixture
+def spec(engine: Engine, mark: str, tmp_path: Path) -> Iterator[SandboxSpec]:
+    yield SandboxSpec(
+        name=f"fnctl-test-{mark}",
+        image=IMAGE,
+        command=("/bin/sleep", "300"),
+        labels=((LABEL, "1"), (LABEL_ROLE, "test"), ("dev.fnctl.test", mark)),
+        uid=61001,
+        mounts=((str(tmp_path), "/fn", True),),
+        memory_mb=64,
+    )
+    for left in engine.list({"dev.fnctl.test": mark}):
+        engine.destroy(left.id)
+
+
+def test_a_created_sandbox_runs_and_carries_its_labels(engine: Engine, spec: SandboxSpec) -> None:
+    info = engine.inspect(engine.create(spec))
+
+    assert info is not None
+    assert (info.name, info.running, info.exit_code) == (spec.name, True, None)
+    assert info.pid > 0
+    assert set(spec.labels) <= set(info.labels.items())
+
+
+def test_sandboxes_are_found_by_name_and_by_all_their_labels(engine: Engine, spec: SandboxSpec, mark: str) -> None:
+    sandbox = engine.create(spec)
+
+    by_name = engine.inspect(spec.name)
+    assert by_name is not None and by_name.id == sandbox
+    assert [found.id for found in engine.list({LABEL: "1", "dev.fnctl.test": mark})] == [sandbox]
+    assert engine.list({LABEL: "1", "dev.fnctl.test": mark, LABEL_ROLE: "other"}) == []
+
+
+def test_destroy_is_final_and_may_be_repeated(engine: Engine, spec: SandboxSpec) -> None:
+    sandbox = engine.create(spec)
+    engine.destroy(sandbox)
+    engine.destroy(sandbox)
+
+    assert engine.inspect(sandbox) is None
+
+
+def test_a_missing_image_is_told_apart_and_leaves_nothing(engine: Engine, spec: SandboxSpec) -> None:
+    with pytest.raises(ImageNotFound) as caught:
+        engine.create(replace(spec, image="fnctl/no-such:image"))
+
+    assert "fnctl/no-such:image" in caught.value.message
+    assert engine.inspect(spec.name) is None
+
+
+def test_a_name_in_use_is_refused_and_its_holder_lives_on(engine: Engine, spec: SandboxSpec) -> None:
+    holder = engine.create(spec)
+    with pytest.raises(EngineError):
+        engine.create(spec)
+
+    info = engine.inspect(holder)
+    assert info is not None and info.running
+
+
+def test_a_sandbox_that_cannot_start_is_not_left(engine: Engine, spec: SandboxSpec) -> None:
+    with pytest.raises(EngineError):
+        engine.create(replace(spec, network="fnctl-no-such-network"))
+
+    assert engine.inspect(spec.name) is None
+
+
+def test_limits_of_a_running_sandbox_change_in_both_directions(engine: Engine, spec: SandboxSpec) -> None:
+    sandbox = engine.create(spec)
+    engine.update(sandbox, memory_mb=128, cpus=0.5)
+    engine.update(sandbox, memory_mb=48)
+    engine.update(sandbox)
+    with pytest.raises(EngineError):
+        engine.update("no-such-sandbox", memory_mb=48)
+
+
+def test_stats_are_in_the_units_of_their_names(engine: Engine, spec: SandboxSpec) -> None:
+    figures = engine.stats(engine.create(spec))
+
+    assert 0 < figures["memory_mb"] <= 64
+    assert figures["cpu_ms"] > 0
+
+
+def test_a_network_is_made_once_joined_and_removed(engine: Engine, spec: SandboxSpec, mark: str) -> None:
+    network = f"fnctl-test-{mark}"
+    engine.ensure_network(network, internal=True, labels=dict(spec.labels))
+    engine.ensure_network(network, internal=True, labels=dict(spec.labels))
+    sandbox = engine.create(spec)
+    engine.connect(sandbox, network, ("store",))
+    with pytest.raises(EngineError):
+        engine.remove_network(network)
+
+    engine.destroy(sandbox)
+    engine.remove_network(network)
+    engine.remove_network(network)
+
+
+def test_joining_what_is_not_there_is_an_error(engine: Engine, spec: SandboxSpec) -> None:
+    sandbox = engine.create(spec)
+    with pytest.raises(EngineError):
+        engine.connect(sandbox, "fnctl-no-such-network")
+
+
+def test_a_volume_is_made_once_and_removed(engine: Engine, spec: SandboxSpec, mark: str) -> None:
+    volume = f"fnctl-test-{mark}"
+    engine.ensure_volume(volume, dict(spec.labels))
+    engine.ensure_volume(volume, dict(spec.labels))
+    sandbox = engine.create(replace(spec, mounts=((volume, "/data", False),)))
+    engine.destroy(sandbox)
+    engine.remove_volume(volume)
+    engine.remove_volume(volume)
+
+
+def _rootfs() -> io.BytesIO:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("empty"))
+    archive.seek(0)
+    return archive
+
+
+def test_an_imported_image_has_labels_and_names_until_the_last_is_gone(engine: Engine, mark: str) -> None:
+    first, second = f"fnctl/test-{mark}:one", f"fnctl/test-{mark}:two"
+    engine.import_rootfs(_rootfs(), first, [f"LABEL dev.fnctl.test={mark}"])
+    engine.tag(first, second)
+
+    (found,) = engine.images({"dev.fnctl.test": mark})
+    assert found.tags == (first, second)
+    assert engine.image(first) == engine.image(found.id) == found
+
+    engine.remove_image(first)
+    assert engine.image(first) is None
+    assert engine.image(second) is not None
+    engine.remove_image(second)
+    engine.remove_image(second)
+    assert engine.images({"dev.fnctl.test": mark}) == []
+
+
+def test_a_tag_without_its_image_is_told_apart(engine: Engine) -> None:
+    with pytest.raises(ImageNotFound):
+        engine.tag("fnctl/no-such:image", "fnctl/other:image")
+
+
+def test_a_run_ends_removed_with_its_result(engine: Engine, spec: SandboxSpec) -> None:
+    lines: list[str] = []
+    result = engine.run(replace(spec, command=("/bin/true",)), timeout_s=WAIT_S, on_line=lines.append)
+
+    assert (result.exit_code, result.output, result.timed_out, lines) == (0, "", False, [])
+    assert engine.inspect(spec.name) is None
+
+
+class Heard:
+    """What a watcher is told, in order."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Event | str] = queue.Queue()
+
+    def event(self, event: Event) -> None:
+        self._queue.put(event)
+
+    def gap(self) -> None:
+        self._queue.put("gap")
+
+    def next(self) -> Any:
+        return self._queue.get(timeout=WAIT_S)
+
+    def of(self, sandbox: str, action: str) -> Event:
+        """The next event of this sandbox and kind; other sandboxes may come and go."""
+        while True:
+            event = self.next()
+            if event != "gap" and (event.sandbox, event.action) == (sandbox, action):
+                found: Event = event
+                return found
+
+
+def test_events_tell_of_an_end_by_anothers_hand(engine: Engine, spec: SandboxSpec) -> None:
+    heard = Heard()
+    watch = engine.events(heard.event, heard.gap)
+    assert heard.next() == "gap"
+
+    sandbox = engine.create(spec)
+    engine.destroy(sandbox)
+
+    died = heard.of(sandbox, "die")
+    assert died.exit_code == 137
+    assert set(spec.labels) <= set(died.labels.items())
+    assert heard.of(sandbox, "destroy").exit_code is None
+    watch.close()
+    watch.close()
