@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import local_apps
 import pytest
@@ -15,12 +20,32 @@ SERVED = [
 ]
 
 
+@pytest.fixture(scope="session")
+def demo_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a `fnctl run` of the demo, made by `fnctl init`. Its state is in a folder of its own."""
+    place = tmp_path_factory.mktemp("demo")
+    environment = {**os.environ, "FNCTL_HOME": str(place / "home"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    fnctl = [sys.executable, "-m", "fnctl.cli.main"]
+    project = place / "project"
+    subprocess.run([*fnctl, "init", str(project), "--template", "demo"], env=environment, check=True, timeout=60)
+    port = free_port()
+    serve = [*fnctl, "run", "--warm", "2", "--port", str(port), "--detach"]
+    subprocess.run(serve, cwd=project, env=environment, check=True, timeout=1800)  # may have to make images
+    yield port
+    subprocess.run([*fnctl, "stop"], cwd=project, env=environment, check=True, timeout=120)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago: the bound socket is closed before the caller can use it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @pytest.fixture(scope="session", params=[*LOCAL, *SERVED])
 def todolist_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`http://HOST:PORT` of a to-do list, without Docker ("local") and served by fnctl.
-
-    The latter needs the fixture `demo_port`: the port of a `fnctl run` of templates/demo.
-    """
+    """`http://HOST:PORT` of a to-do list, without Docker ("local") and served by fnctl."""
     where, language, model = request.param.split("-")
     if where == "fnctl":
         host = f"todolist-{language}" if model == "resident" else language
