@@ -1,0 +1,144 @@
+"""`fnctl doctor`: check that this machine can run functions, and how well it keeps them apart from itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fnctl import paths
+from fnctl.cli import checks, output
+from fnctl.cli.checks import Finding, Level
+from fnctl.cli.holder import holder
+from fnctl.cli.options import Format, FormatOption
+from fnctl.errors import EngineError, FnctlError
+
+if TYPE_CHECKING:
+    from fnctl.engine.base import Engine, EngineFacts
+
+COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31;1"}
+
+
+def doctor(
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="The port to look at.")] = 8080,
+    form: FormatOption = Format.TEXT,
+) -> int:
+    """Check that this machine can run functions, and how well it keeps them apart from itself.
+
+    Exits with 1 where something fails. A warning tells what could be safer or is not made yet.
+
+    \b
+    Examples:
+      fnctl doctor
+      fnctl doctor -o json | jq '.[] | select(.level != "ok")'
+    """
+    found = [*_machine(port), *_engine()]
+    if form is Format.JSON:
+        output.emit_json([asdict(each) for each in found])
+    else:
+        output.emit(page(found))
+    return 1 if any(each.level is Level.FAIL for each in found) else 0
+
+
+def page(found: list[Finding]) -> str:
+    """One line a finding, its fix below it; at the end how many of each."""
+    width = max(len(each.check) for each in found)
+    lines = []
+    for each in found:
+        level = output.paint(each.level.ljust(4), COLOURS[each.level])
+        lines.append(f"{level}  {each.check.ljust(width)}  {output.printable(each.found)}")
+        if each.fix:
+            lines.append(f"{' ' * (width + 8)}fix: {each.fix}")
+    counts = [(level, sum(each.level is level for each in found)) for level in Level]
+    return "\n".join([*lines, "", ", ".join(f"{count} {level}" for level, count in counts)])
+
+
+def _machine(port: int) -> Iterator[Finding]:
+    yield checks.python(sys.version_info[:3], platform.python_version())
+    yield checks.files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    home = paths.home()
+    yield checks.disk(str(home), shutil.disk_usage(_nearest(home)).free)
+    yield from checks.home(str(home), _unlinkable(home))
+    yield checks.port(port, _port_problem(port), ours=bool(_live()))
+
+
+def _engine() -> Iterator[Finding]:
+    from fnctl.cli import compose
+
+    try:
+        engine = compose.connect()
+        facts = engine.facts()
+    except EngineError as error:
+        yield checks.no_engine(error.message, error.hint)
+        return
+    yield from checks.engine(facts)
+    yield from _engine_disk(facts)
+    try:
+        yield from _state(engine)
+    except EngineError as error:
+        yield checks.no_engine(error.message, error.hint)
+
+
+def _engine_disk(facts: EngineFacts) -> Iterator[Finding]:
+    """Where the engine keeps images, where that is ours to see and another disk than fnctl's."""
+    root = Path(facts.root_dir)
+    try:
+        if facts.local and root.is_dir() and root.stat().st_dev != _nearest(paths.home()).stat().st_dev:
+            yield checks.disk(facts.root_dir, shutil.disk_usage(root).free)
+    except PermissionError:
+        return
+
+
+def _state(engine: Engine) -> Iterator[Finding]:
+    from fnctl.build.base import BASE
+    from fnctl.cli.leftovers import OURS, Inventory, leftovers
+    from fnctl.engine.base import LABEL_ROLE
+
+    tags = [tag for image in engine.images({**OURS, LABEL_ROLE: "layer"}) for tag in image.tags]
+    base = BASE if engine.image(BASE) is not None else None
+    yield from checks.images(base, next((tag for tag in tags if tag.startswith("fnctl/sandbox:")), None))
+    there = Inventory(live=_live(), containers=tuple(engine.list(OURS)))
+    yield checks.leftovers(len(list(leftovers(there, everything=False, volumes=False, size=lambda path: 0))))
+
+
+def _live() -> frozenset[str]:
+    folder = paths.home() / "projects"
+    found = folder.iterdir() if folder.is_dir() else ()
+    return frozenset(each.name for each in found if holder(each / "lock") is not None)
+
+
+def _port_problem(port: int) -> str | None:
+    from fnctl.cli.run import claim_port
+
+    try:
+        claim_port("127.0.0.1", port)
+    except FnctlError as error:
+        return error.message
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the nearest folder above that is there."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _unlinkable(home: Path) -> str | None:
+    """Why bundles could not be linked into slots: tried with a file, in the folders or in what will hold them."""
+    source, target = _nearest(home / "bundles"), _nearest(home / "projects")
+    try:
+        with tempfile.NamedTemporaryFile(dir=source, prefix=".doctor-") as file:
+            link = target / f"{Path(file.name).name}.link"
+            os.link(file.name, link)
+            link.unlink()
+    except OSError as error:
+        return f"{source} to {target}: {error.strerror}"
+    return None
