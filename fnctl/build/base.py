@@ -85,6 +85,8 @@ def bootstrap_argv(archive: Path, mirror: str) -> list[str]:
     argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", '--aptopt=Acquire::Languages "none"']
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in left_out]
     argv += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    # mmdebstrap leaves this machine's name and name servers behind; the engine gives each container its own.
+    argv += ['--customize-hook=rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/var/cache/debconf/*-old']
     return [*argv, SUITE, str(archive), mirror]
 
 
