@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import InstallRule, RuntimeSpec
+from fnctl.model import CompileRule, InstallRule, RuntimeSpec
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -141,6 +141,15 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         agent=_words(entry["agent"], name),
         environment=_pairs(entry.get("environment", {}), name),
         install=tuple(_install(rule, name) for rule in data.get("install", [])),
+        compile=_compile(data["compile"], name) if "compile" in data else None,
+    )
+
+
+def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
+    return CompileRule(
+        suffix=rule["suffix"],
+        run=_words(rule["run"], runtime),
+        environment=_pairs(rule.get("environment", {}), runtime),
     )
 
 

@@ -187,6 +187,18 @@ class InstallRule:
 
 
 @dataclass(frozen=True, slots=True)
+class CompileRule:
+    """What is run over code at /fn/app, with no network, where any file's name ends in `suffix`; in `runtime.yaml`.
+
+    It must add the same bytes each time, since they count in the digest. That some files do not compile is no failure.
+    """
+
+    suffix: str
+    run: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSpec:
     """A language environment, as its folder under `layers/` declares it (`runtime.yaml`)."""
 
@@ -197,3 +209,4 @@ class RuntimeSpec:
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
+    compile: CompileRule | None = None

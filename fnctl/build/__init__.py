@@ -1,0 +1,1 @@
+"""From a function's folder to a bundle, and from a bundle to an image."""

@@ -1,0 +1,231 @@
+"""Build functions: read, install, compile, bundle, ship. What is there already is not made again.
+
+A build that fails, or is killed, leaves the last version as it was: everything is made beside and renamed, and the
+release record, which says what the current version is, is replaced last.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fnctl import paths
+from fnctl.build import bundle as bundles
+from fnctl.build import host, inputs, install, make, plan, record, store
+from fnctl.build import ship as shipping
+from fnctl.build.install import Workshop
+from fnctl.build.plan import Known, Step
+from fnctl.build.record import Release
+from fnctl.config.units import duration_s
+from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, Engine
+from fnctl.errors import BuildError, FnctlError, UsageError
+from fnctl.model import Bundle, Function, Project, RuntimeSpec
+from fnctl.paths import ProjectPaths
+from fnctl.progress import Progress
+
+PARALLEL = 2  # installs wait on the network for the most part, but compilers and unpacking do not
+TIMEOUT_S = 900.0  # of one step in a container
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """`cached`: nothing was made for it. `install_cached`: its dependencies were there (or it has none)."""
+
+    bundle: Bundle
+    image: str | None
+    cached: bool
+    install_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call of `build`: what is the same for each of its functions."""
+
+    shop: Workshop
+    runtimes: Mapping[str, RuntimeSpec]
+    project: Project
+    force: bool
+    ship: bool
+
+    @property
+    def releases(self) -> Path:
+        return ProjectPaths.of(self.project.id).releases
+
+    @property
+    def progress(self) -> Progress:
+        return self.shop.progress
+
+
+def build(
+    functions: Sequence[Function],
+    *,
+    engine: Engine,
+    image: str,
+    runtimes: Mapping[str, RuntimeSpec],
+    project: Project,
+    progress: Progress,
+    force: bool = False,
+    ship: bool = False,
+) -> dict[str, Built]:
+    """Bring every function's bundle, and with `ship` its image, up to its folder. Blocking.
+
+    Raises the first function's failure (BuildError, with the tool's own output; DeadlineExceeded `build_timeout`) after
+    the others have ended; a function that failed keeps its previous version. `force` trusts nothing that is there.
+    """
+    ProjectPaths.of(project.id).ensure()
+    job = _Job(_workshop(engine, image, project, progress), runtimes, project, force, ship)
+    _sweep()
+    if len(functions) == 1:
+        return {functions[0].name: _guarded(job, functions[0])}
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="build") as executor:
+        running = {function.name: executor.submit(_guarded, job, function) for function in functions}
+        try:
+            return {name: future.result() for name, future in running.items()}
+        except FnctlError:
+            raise
+        except BaseException:
+            _abandon(job)
+            raise
+
+
+def up_to_date(function: Function, spec: RuntimeSpec, project: Project, *, shipped: bool = False) -> Built | None:
+    """What is there for the function, where nothing has changed since it was made. Asks no engine.
+
+    `shipped`: with an image, over the very sandbox image that it was made for; None where that is to be made.
+    """
+    release = record.read(ProjectPaths.of(project.id).releases, function.name)
+    if release is None or not make.is_current(release, inputs.read(function, spec)):
+        return None
+    built = Built(make.bundle_of(release), release.image, cached=True, install_cached=True)
+    if not shipped:
+        return built
+    if release.image is None or release.image_base is None:
+        return None
+    content = shipping.content(function, built.bundle, spec, release.image_base)
+    return built if shipping.key(content) == release.image_key else None
+
+
+def current(project: Project, function: Function) -> Bundle | None:
+    """The bundle of the function's current version, where there is one. Its files are not read."""
+    release = record.read(ProjectPaths.of(project.id).releases, function.name)
+    if release is None:
+        return None
+    bundle = make.bundle_of(release)
+    return bundle if bundle.root.is_dir() else None
+
+
+def steps(function: Function, spec: RuntimeSpec, project: Project, *, ship: bool = False) -> tuple[Step, ...]:
+    """What `build` would do for the function now. Writes nothing, asks no engine."""
+    read = inputs.read(function, spec)
+    release = record.read(ProjectPaths.of(project.id).releases, function.name)
+    needed = plan.installation(spec, read.manifests)
+    unchanged = release is not None and make.is_current(release, read)
+    installed = None
+    if needed is not None and not needed.whole_folder:
+        installed = install.is_installed(make.dependencies_key(needed, spec, ()))
+    shipped = unchanged and release is not None and release.image is not None
+    names = [entry.name for entry in read.entries]
+    return plan.plan(function, spec, names, needed, Known(unchanged, installed, shipped), ship=ship)
+
+
+def verify(
+    function: Function,
+    *,
+    engine: Engine,
+    image: str,
+    runtimes: Mapping[str, RuntimeSpec],
+    project: Project,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Build the bundle twice, with fresh installs, and compare; the names that differ. Leaves nothing behind."""
+    shop = _workshop(engine, image, project, progress)
+    spec = runtimes[function.runtime]
+    made = []
+    for attempt in ("first", "second"):
+        step = f"verify {function.name}, {attempt} build"
+        progress.start(step)
+        try:
+            made.append(make.afresh(shop, function, spec, step))
+        except BaseException:
+            progress.failed(step)
+            raise
+        progress.done(step, f"{len(made[-1])} files")
+    return bundles.differences(*made)
+
+
+# -- one function ------------------------------------------------------------------------------------------------------
+
+
+def _guarded(job: _Job, function: Function) -> Built:
+    """A full disk and the like, as errors that a user can act on."""
+    try:
+        return _build_one(job, function)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = f": {error.filename}" if error.filename else ""
+        kept = "the version before is still in place"
+        raise BuildError(
+            f"building {function.name} failed: {error.strerror or error}{where}",
+            hint=f"free some disk (`fnctl prune` removes what nothing uses any more); {kept}" if full else kept,
+            code="disk_full" if full else None,
+        ) from error
+
+
+def _build_one(job: _Job, function: Function) -> Built:
+    spec = job.runtimes[function.runtime]
+    last = record.read(job.releases, function.name)
+    made = make.release(job.shop, function, spec, last, force=job.force)
+    release, image_made = _with_image(job, function, spec, made.release) if job.ship else (made.release, False)
+    if release != last:
+        record.write(job.releases, release)
+        shipping.prune_versions(job.project, [function], job.shop.engine)
+    cached = not made.new and not image_made
+    if cached:
+        job.progress.start(f"build {function.name}")
+        job.progress.done(f"build {function.name}", "unchanged")
+    return Built(make.bundle_of(release), release.image, cached, made.install_cached)
+
+
+def _with_image(job: _Job, function: Function, spec: RuntimeSpec, release: Release) -> tuple[Release, bool]:
+    """The release with its image, and whether that was made now."""
+    content = shipping.content(function, make.bundle_of(release), spec, job.shop.image)
+    key = shipping.key(content)
+    if release.image is not None and release.image_key == key and not job.force:
+        return release, False
+    image = shipping.ship(content, engine=job.shop.engine, project=job.project, progress=job.progress)
+    return release.shipped(image, key, content.base), True
+
+
+# -- around them -------------------------------------------------------------------------------------------------------
+
+
+def _workshop(engine: Engine, image: str, project: Project, progress: Progress) -> Workshop:
+    return Workshop(engine, image, project.id, host.read(os.environ, Path.home()), progress, _timeout_s())
+
+
+def _timeout_s() -> float:
+    text = os.environ.get("FNCTL_BUILD_TIMEOUT")
+    if not text:
+        return TIMEOUT_S
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"FNCTL_BUILD_TIMEOUT: {error}", hint="a duration such as 90s or 15m") from error
+
+
+def _sweep() -> None:
+    """What killed builds left on disk."""
+    for parent in (paths.bundles(), install.folder(), paths.home() / "images"):
+        store.sweep(parent)
+
+
+def _abandon(job: _Job) -> None:
+    """End the containers of this process's steps, so that the threads that wait for them end too."""
+    labels = {LABEL: "1", LABEL_PROJECT: job.project.id, LABEL_ROLE: "build"}
+    for sandbox in job.shop.engine.list(labels):
+        if f"-{os.getpid()}-" in sandbox.name:
+            job.shop.engine.destroy(sandbox.id)

@@ -1,0 +1,95 @@
+"""Everything about a function's folder that its build depends on, read at one moment. Decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fnctl.build import ignore, manifest, tree
+from fnctl.build.tree import Entry
+from fnctl.errors import BuildError
+from fnctl.model import Function, RuntimeSpec
+
+# Part of every fingerprint and key: another number makes everything anew after a change of how bundles are made.
+FORMAT = 1
+# A file that was changed this shortly before it was read may be changed again without its times telling it: they are as
+# coarse as the kernel's tick.
+TOO_FRESH_NS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """`manifests`: the dependency files, by name, that are there. `fingerprint`: None where too fresh to rely on it."""
+
+    entries: tuple[Entry, ...]
+    manifests: Mapping[str, bytes]
+    fingerprint: str | None
+
+
+def read(function: Function, spec: RuntimeSpec) -> Inputs:
+    """Read the folder's names and times, and the contents of the few files that decide. BuildError for what it cannot
+    hold."""
+    now = time.time_ns()
+    rules = _content(function.path / ".dockerignore") or b""
+    kept_free = sorted({rule.result for rule in spec.install})
+    ignored = ignore.parse(rules.decode("utf-8", "replace"), _results_in_use(function, spec, kept_free))
+    entries = tree.scan(function.path, leaves_out=ignored.leaves_out, skips=ignored.skips)
+    manifests = _manifests(function.path, spec)
+    _check_handler(function, entries)
+    fresh = any(max(entry.stamp[:2]) > now - TOO_FRESH_NS for entry in entries)
+    return Inputs(entries, manifests, None if fresh else _fingerprint(function, spec, entries, manifests, rules))
+
+
+def _results_in_use(function: Function, spec: RuntimeSpec, results: Iterable[str]) -> list[str]:
+    """Where dependencies will be installed, nothing of the folder may stand: not even what a `!` line brings back."""
+    applies = any(all((function.path / file).is_file() for file in rule.files) for rule in spec.install)
+    return list(results) if applies else []
+
+
+def _manifests(folder: Path, spec: RuntimeSpec) -> dict[str, bytes]:
+    names = sorted({file for rule in spec.install for file in rule.files} | set(manifest.BESIDE))
+    return {name: content for name in names if (content := _content(folder / name)) is not None}
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BuildError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_handler(function: Function, entries: Iterable[Entry]) -> None:
+    """A handler that is a file must be in the bundle; found out now, not at the first request."""
+    if (function.path / function.handler).is_file() and all(entry.name != function.handler for entry in entries):
+        raise BuildError(
+            f"the handler {function.handler} of {function.name} is left out of its bundle",
+            hint="a line of its .dockerignore names it; add `!" + function.handler + "` as the last one",
+        )
+
+
+def _fingerprint(
+    function: Function, spec: RuntimeSpec, entries: Iterable[Entry], manifests: Mapping[str, bytes], rules: bytes
+) -> str:
+    contents = {name: hashlib.sha256(content).hexdigest() for name, content in manifests.items()}
+    parts = [
+        FORMAT,
+        str(function.path),
+        function.handler,
+        runtime_identity(spec),
+        hashlib.sha256(rules).hexdigest(),
+        sorted(contents.items()),
+        [(entry.name, entry.executable, entry.size, entry.stamp, entry.target) for entry in entries],
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def runtime_identity(spec: RuntimeSpec) -> list[str]:
+    """What of a runtime decides about a bundle: its version, how it installs and compiles, and with which tools."""
+    declared = (spec.folder / "runtime.yaml").read_bytes()  # holds the pins of the installers
+    return [spec.name, spec.version, hashlib.sha256(declared).hexdigest()]

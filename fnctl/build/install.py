@@ -1,0 +1,288 @@
+"""Dependencies: installed in a container of the sandbox image, once for the files that name them, and kept by key.
+
+The step sees a copy of those files (of the whole folder where it must), the host's package-manager settings, and a
+network. Its scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fnctl import paths
+from fnctl.build import bundle as bundles
+from fnctl.build import host, store, tree
+from fnctl.build.bundle import Item
+from fnctl.build.host import HostSettings
+from fnctl.build.plan import Install
+from fnctl.build.tree import Entry
+from fnctl.engine.base import LABEL, LABEL_FUNCTION, LABEL_PROJECT, LABEL_ROLE, Engine, RunResult
+from fnctl.errors import BuildError, DeadlineExceeded
+from fnctl.model import CompileRule, Function, SandboxSpec
+from fnctl.progress import Progress
+
+APP = "/fn/app"  # as at run time: what is compiled or built carries the path
+SCRATCH = "/fn/tmp"
+
+# Below the users of slots, above those of distributions: where fnctl runs as root, the step does not.
+BUILD_UID = 69_999
+MEMORY_MB = 2048
+PROCESSES = 1024
+OPEN_FILES = 8192
+
+# The step's shell reads settings from a file: what stands in a container's environment, anybody at the engine can read.
+_SHELL = f'umask 022; . {host.CONFIG}/environment; cd {APP} && exec "$@"'
+
+# Signs of a network that is not there, as npm, pip and the resolver word them.
+_NO_NETWORK = (
+    "EAI_AGAIN",
+    "ENOTFOUND",
+    "ENETUNREACH",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+)
+
+_HINTS = (
+    (_NO_NETWORK, "the container reached no package registry: check the network, the proxy variables, and DNS"),
+    (
+        ("SELF_SIGNED_CERT", "UNABLE_TO_GET_ISSUER", "CERTIFICATE_VERIFY_FAILED", "unable to get local issuer"),
+        "the network has a certificate authority of its own: name its file in SSL_CERT_FILE",
+    ),
+    (("can only install packages when your", "EUSAGE"), "run `npm install` and commit the package-lock.json it writes"),
+    (
+        ("gcc", "g++", "not found: make", "node-gyp", "Failed building wheel", "Failed to build", "cargo"),
+        "the image has no compiler: choose a version of the package that comes built (a wheel, a prebuilt addon)",
+    ),
+    (("No matching distribution", "ETARGET", "E404"), "no such version for this runtime: check its name and number"),
+    (("ENOSPC", "No space left on device"), "the disk is full: `fnctl prune` frees what fnctl no longer uses"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What steps in containers are run with: the same for every function of a build."""
+
+    engine: Engine
+    image: str
+    project_id: str
+    settings: HostSettings
+    progress: Progress
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """A finished tree of dependencies and what it holds."""
+
+    root: Path
+    items: tuple[Item, ...]
+    cached: bool
+
+
+def folder() -> Path:
+    return paths.home() / "deps"
+
+
+def place(key: str) -> Path:
+    return folder() / key
+
+
+def is_installed(key: str) -> bool:
+    return (place(key) / "index.json").is_file()
+
+
+def ensure(
+    shop: Workshop,
+    function: Function,
+    install: Install,
+    key: str,
+    entries: tuple[Entry, ...],
+    compiling: CompileRule | None,
+    *,
+    force: bool = False,
+) -> Dependencies:
+    """The dependencies of that key; installed where they are not there, or forced. One installs, others wait for it."""
+    there = place(key)
+    folder().mkdir(parents=True, exist_ok=True)
+    step = f"install {function.name}"
+    with _held(there.with_name(f"{key}.lock")):
+        if is_installed(key) and not force:
+            return Dependencies(there / "tree", _index(there), cached=True)
+        shop.progress.start(step)
+        try:
+            with store.working_folder(folder()) as work:
+                made = fresh(shop, function, install, entries, compiling, work, step)
+                finished = work / "finished"
+                finished.mkdir(mode=0o700)
+                (finished / "index.json").write_text(bundles.dumps(made.items), "utf-8")
+                made.root.rename(finished / "tree")
+                store.remove(there)
+                finished.rename(there)
+        except BaseException:
+            shop.progress.failed(step)
+            raise
+        shop.progress.done(step, f"{len(made.items)} files")
+    return replace(made, root=there / "tree")
+
+
+def _index(there: Path) -> tuple[Item, ...]:
+    return bundles.loads((there / "index.json").read_text("utf-8"))
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def fresh(
+    shop: Workshop,
+    function: Function,
+    install: Install,
+    entries: tuple[Entry, ...],
+    compiling: CompileRule | None,
+    work: Path,
+    step: str,
+) -> Dependencies:
+    """Install into `work`, with no cache; the tree is at `work`/tree, every file as a bundle has it."""
+    app = work / "app"
+    app.mkdir()
+    if install.whole_folder:
+        store.copy(entries, function.path, app)
+    for name, content in install.files:
+        (app / name).write_bytes(content)
+    spec = _install_spec(shop, function, install, _stage(shop, work))
+    _check(_run_on_a_network(shop, spec, step), shop, f"installing the dependencies of {function.name}")
+    if compiling is not None:
+        compile_in(shop, function, compiling, app, step)
+    result, target = app / install.rule.result, work / "tree"
+    target.mkdir(mode=0o755)
+    if result.is_symlink() or not result.is_dir():  # nothing was installed, or a script put something else there
+        return Dependencies(target, (), cached=False)
+    # Copied by fnctl's own hand: owners, odd modes and hard links of the step end here.
+    items = store.copy(tree.scan(result), result, target)
+    return Dependencies(target, items, cached=False)
+
+
+def _stage(shop: Workshop, work: Path) -> tuple[tuple[str, str, bool], ...]:
+    """The step's mounts. The settings are readable by any user, so that the step's is; `work` above them is private."""
+    config, scratch = work / "config", work / "tmp"
+    config.mkdir()
+    for name, content in shop.settings.files:
+        (config / name).write_bytes(content)
+        (config / name).chmod(0o644)
+    scratch.mkdir()
+    hand_over(work / "app", step_uid())
+    hand_over(scratch, step_uid())
+    links = tuple((source, inside, True) for source, inside in shop.settings.folders)
+    return ((str(work / "app"), APP, False), (str(scratch), SCRATCH, False), (str(config), host.CONFIG, True), *links)
+
+
+def hand_over(folder: Path, uid: int) -> None:
+    """Give the tree to a user. Only root can, and only there the step's user is another than ours."""
+    if os.getuid() != 0:
+        return
+    for where, folders, files in os.walk(folder):
+        for name in (where, *(os.path.join(where, each) for each in (*folders, *files))):  # noqa: PTH118
+            os.chown(name, uid, uid, follow_symlinks=False)
+
+
+def step_uid() -> int:
+    return BUILD_UID if os.getuid() == 0 else os.getuid()
+
+
+def _install_spec(
+    shop: Workshop, function: Function, install: Install, mounts: tuple[tuple[str, str, bool], ...]
+) -> SandboxSpec:
+    own_settings = (("HOME", SCRATCH), ("TMPDIR", SCRATCH), ("LANG", "C.UTF-8"), ("npm_config_cache", f"{SCRATCH}/npm"))
+    return replace(
+        _spec(shop, function, mounts, ("/bin/sh", "-c", _SHELL, "install", *install.rule.run)),
+        network="host" if shop.settings.loopback_proxy else "bridge",
+        environment=(*own_settings, ("PIP_NO_CACHE_DIR", "1"), *install.rule.environment),
+    )
+
+
+def _spec(
+    shop: Workshop, function: Function, mounts: tuple[tuple[str, str, bool], ...], command: tuple[str, ...]
+) -> SandboxSpec:
+    labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
+    work = Path(mounts[0][0]).parent.name.strip(".")
+    return SandboxSpec(
+        name=f"fnctl-build-{function.name}-{work}",
+        image=shop.image,
+        command=command,
+        labels=tuple(labels.items()),
+        uid=step_uid(),
+        mounts=mounts,
+        memory_mb=MEMORY_MB,
+        pids=PROCESSES,
+        nofile=OPEN_FILES,
+        hostname="build",
+    )
+
+
+def _run_on_a_network(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult:
+    """On a bridge; on the host's own network where the bridge leads nowhere (a firewall, a resolver on loopback)."""
+    result = _run(shop, spec, step)
+    bridged = spec.network == "bridge"
+    if bridged and result.exit_code != 0 and not result.timed_out and _mentions(result.output, _NO_NETWORK):
+        shop.progress.line(step, "no network on the engine's bridge; once more on the host's")
+        return _run(shop, replace(spec, network="host"), step)
+    return result
+
+
+def _run(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult:
+    def tell(line: str) -> None:
+        shop.progress.line(step, shop.settings.redact(line))
+
+    return shop.engine.run(spec, timeout_s=shop.timeout_s, on_line=tell)
+
+
+def _check(result: RunResult, shop: Workshop, what: str) -> None:
+    output = shop.settings.redact(result.output)
+    if result.timed_out:
+        raise DeadlineExceeded(
+            f"{what} did not end within {shop.timeout_s:g} s",
+            hint="FNCTL_BUILD_TIMEOUT=30m gives it more",
+            detail=_last_lines(output),
+            code="build_timeout",
+        )
+    if result.exit_code != 0:
+        killed = f"it was killed; more than {MEMORY_MB} MB of memory?" if result.exit_code == 137 else None
+        raise BuildError(
+            f"{what} failed: the installer ended with exit code {result.exit_code}",
+            hint=killed or next((hint for signs, hint in _HINTS if _mentions(output, signs)), None),
+            detail=_last_lines(output),
+        )
+
+
+def _mentions(output: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in output for sign in signs)
+
+
+def _last_lines(output: str, count: int = 40) -> str:
+    return "\n".join(output.rstrip().splitlines()[-count:])
+
+
+def compile_in(shop: Workshop, function: Function, rule: CompileRule, app: Path, step: str) -> None:
+    """Run the runtime's compiler over `app`, in a container without network. What does not compile stays as it is."""
+    hand_over(app, step_uid())
+    spec = replace(_spec(shop, function, ((str(app), APP, False),), rule.run), environment=rule.environment)
+    result = _run(shop, spec, step)
+    hand_over(app, os.getuid())
+    if result.timed_out:
+        _check(result, shop, f"compiling {function.name}")
+
+
+def is_sound(key: str) -> bool:
+    """Are the tree's files still what was installed? Reads them all."""
+    try:
+        expected = bundles.digest(_index(place(key)))
+    except (OSError, ValueError, TypeError):
+        return False
+    return store.damage(place(key) / "tree", expected) is None
