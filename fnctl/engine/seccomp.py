@@ -7,9 +7,10 @@ What is not named is refused with EPERM. What is left out, and why:
 - keyctl and its family, SysV IPC, POSIX message queues: what they hold outlives the process, hence the invocation, and
   keyrings are shared by all containers of a uid.
 - bpf, perf_event_open, userfaultfd, io_uring_*: kernel attack surface that functions do not need.
-- sockets other than UNIX and TCP or UDP over IP: VSOCK reaches a hypervisor, ALG, PACKET, TIPC… load kernel modules.
-  NETLINK answers "not implemented", which C libraries and runtimes take as "no such list here" (a plain refusal makes
-  Node's `os.networkInterfaces()` throw).
+- sockets other than UNIX and TCP or UDP over IP: VSOCK reaches a hypervisor; ALG, PACKET, TIPC and others load kernel
+  modules; NETLINK is a way into most of the network stack. They answer "address family not supported", as a kernel
+  without them would: glibc's getaddrinfo then goes without the list of interfaces, getifaddrs (Node's
+  `os.networkInterfaces()`) fails with just that word.
 - clone3 answers "not implemented" too: a filter cannot see its flags, and C libraries then fall back to clone.
 """
 
@@ -18,8 +19,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-EPERM, ENOSYS = 1, 38
-AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
+ENOSYS, EAFNOSUPPORT = 38, 97
+AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 SOCK_STREAM, SOCK_DGRAM, SOCK_TYPE_MASK = 1, 2, 0xF
 IPPROTO_DEFAULT, IPPROTO_TCP, IPPROTO_UDP = 0, 6, 17
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (clone(2)); NEWTIME is not reachable through clone.
@@ -92,8 +93,8 @@ def _allow(names: list[str], *conditions: dict[str, Any]) -> dict[str, Any]:
     return {"names": names, "action": "SCMP_ACT_ALLOW", "args": list(conditions)}
 
 
-def _not_implemented(name: str, *conditions: dict[str, Any]) -> dict[str, Any]:
-    return {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "args": list(conditions)}
+def _refuse(errno: int, name: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": list(conditions)}
 
 
 def _equal(index: int, value: int) -> dict[str, Any]:
@@ -119,12 +120,12 @@ def _sockets() -> list[dict[str, Any]]:
             for family in (AF_INET, AF_INET6)
             for kind, protocol in kinds
         ),
-        _not_implemented("socket", _equal(0, AF_NETLINK)),
+        _refuse(EAFNOSUPPORT, "socket", {"index": 0, "value": AF_INET6, "op": "SCMP_CMP_GT"}),
     ]
 
 
 def _clone() -> list[dict[str, Any]]:
-    return [_allow(["clone"], _masked(0, CLONE_NEW, 0)), _not_implemented("clone3")]
+    return [_allow(["clone"], _masked(0, CLONE_NEW, 0)), _refuse(ENOSYS, "clone3")]
 
 
 def _personality() -> list[dict[str, Any]]:
