@@ -1,7 +1,7 @@
 """The one place that finds layers/ and templates/ (checkout or wheel), and reads the runtimes declared there.
 
 A runtime is a folder under layers/ with a `runtime.yaml`; one folder may declare several (node22, node24). Nothing else
-in fnctl knows their names. docs/guides/runtimes.md is the reference of the file.
+in fnctl knows their names. layers/README.md is the reference of the file.
 """
 
 from __future__ import annotations

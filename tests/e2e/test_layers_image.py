@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
 import tarfile
 import uuid
@@ -56,10 +58,10 @@ def image_files(reference: str, folder: Path) -> set[str]:
     subprocess.run(["docker", "save", "-o", archive, reference], check=True, timeout=120)
     names: set[str] = set()
     with tarfile.open(archive) as image:
-        for layer in image:
-            if layer.name.endswith("layer.tar") and (stream := image.extractfile(layer)) is not None:
-                with tarfile.open(fileobj=stream) as files:
-                    names.update(name.removeprefix("./") for name in files.getnames())
+        manifest = json.load(image.extractfile("manifest.json") or io.BytesIO())
+        for layer in manifest[0]["Layers"]:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                names.update(name.removeprefix("./") for name in files.getnames())
     return names
 
 
@@ -122,6 +124,17 @@ def test_bytecode_is_there_since_nothing_can_write_it_later(engine: Engine, imag
         "print(loose)"
     )
     assert run(engine, image, "/usr/bin/python3", "-c", script).output.strip() == "[]"
+
+
+def test_dependencies_of_a_pyproject_are_installed_by_pip_itself(engine: Engine, image: str) -> None:
+    """Without a network, so that pip gets as far as asking for the package."""
+    script = (
+        'cd /tmp && printf \'[project]\\nname = "a"\\ndependencies = ["six==1.17.0"]\\n\' > pyproject.toml && '
+        "PIP_RETRIES=0 /usr/bin/python3 /opt/fnctl/python/install/project.py pyproject.toml target"
+    )
+    result = run(engine, image, "/bin/sh", "-c", script)
+    assert result.exit_code == 1
+    assert "No matching distribution found for six==1.17.0" in result.output
 
 
 def test_nothing_of_the_hosts_settings_is_in_the_image(engine: Engine, image: str) -> None:
