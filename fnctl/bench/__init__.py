@@ -1,1 +1,1 @@
-"""Load, statistics and reports. Speaks HTTP to a running service only, so that it measures what users see."""
+"""Measures functions as their users meet them, over HTTP, beside what one would run instead of fnctl."""
