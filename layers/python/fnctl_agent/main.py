@@ -1,0 +1,38 @@
+"""Boots the runtime, waits for a function, and hands over to it. The order of things; nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fnctl_agent import logs, program, standalone, vendored
+from fnctl_agent.capture import Taker, capture
+from fnctl_agent.control import Control
+from fnctl_agent.hosting import Hosting
+from fnctl_agent.preload import preload
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def main() -> None:
+    """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
+    preload()
+    servers = vendored.load()
+    if "--serve" in sys.argv:
+        standalone.run(servers)
+        return
+    logs.install(marked=True)
+    root = os.environ.pop("FNCTL_ROOT", "/fn")
+    writable = [os.fsencode(folder) for folder in os.environ.pop("FNCTL_WIPE", "").split(":") if folder]
+    control = Control(root)
+    control.hello(RUNTIME)
+    load = control.wait_load()
+    hosting = Hosting(control, load, servers, writable)
+    os.environ.update(load["env"], PORT=str(load["port"]))
+    capture(Taker(hosting.serve, hosting.serve_in_loop))
+    try:
+        program.prepare(load["root"], load["handler"])
+        found = program.run(load["root"], load["handler"])
+    except BaseException as error:  # the load's root: SystemExit is a failure here too
+        hosting.fail(error)
+    hosting.serve(found)

@@ -1,0 +1,139 @@
+"""Finds what a handler names and runs it: a file as the main program, or a name in a module. Not the serving of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import site
+import sys
+import traceback
+import types
+from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+from fnctl_agent.control import MAX_TEXT
+from fnctl_agent.interface import Found, classify
+
+PACKAGES = ".fnctl/site-packages"
+_APPS = ("app", "application", "create_app")
+
+
+class NoSuchHandler(Exception):
+    """The handler names nothing that is there."""
+
+
+class NotServing(Exception):
+    """The main program ended, and there is no app to be found in it."""
+
+
+def prepare(root: str, handler: str) -> None:
+    """The interpreter as the function will see it: its folder first, then its packages, the agent nowhere."""
+    os.chdir(root)
+    here = Path(__file__).resolve().parent.parent
+    sys.path[:] = [entry for entry in sys.path if entry and Path(entry) != here]
+    folder = str(Path(root, handler).parent) if handler.endswith(".py") else root
+    sys.path[:0] = list(dict.fromkeys([folder, root]))
+    packages = Path(root, PACKAGES)
+    if packages.is_dir():
+        site.addsitedir(str(packages))
+    for name in ("setquit", "setcopyright", "sethelper"):  # `exit` and the like, which scripts use
+        getattr(site, name)()
+
+
+def run(root: str, handler: str) -> Found:
+    """Run user code until there is something to serve. A main program that serves does not return from here."""
+    if handler.endswith(".py"):
+        return _run_file(root, handler)
+    return _import(root, handler)
+
+
+def _run_file(root: str, handler: str) -> Found:
+    path = Path(root, handler)
+    if not path.is_file():
+        raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(root)})")
+    sys.argv = [handler]
+    main = types.ModuleType("__main__")
+    main.__file__ = str(path)
+    main.__loader__ = SourceFileLoader("__main__", str(path))
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), main.__dict__)
+    for name in _APPS:
+        if callable(found := main.__dict__.get(name)):
+            return classify(found, name)
+    raise NotServing(
+        f"{handler} ran to its end without serving and has no {', '.join(_APPS[:-1])} or {_APPS[-1]}; {_names(main)}"
+    )
+
+
+def _import(root: str, handler: str) -> Found:
+    name, _, attr = handler.replace("/", ".").rpartition(".")
+    if not name or not attr:
+        raise NoSuchHandler(f'handler "{handler}" is neither a file nor module.attr')
+    sys.argv = [f"{name}.py"]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise NoSuchHandler(f"there is no module {name} in the function's folder ({_files(root)})") from None
+        raise
+    if not hasattr(module, attr):
+        raise NoSuchHandler(f'{name} has no "{attr}"; {_names(module)}')
+    return classify(getattr(module, attr), handler)
+
+
+def _names(module: types.ModuleType) -> str:
+    own = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+    return f"it defines: {', '.join(own)}" if own else "it defines nothing callable"
+
+
+def _files(root: str) -> str:
+    names = sorted(entry.name for entry in Path(root).iterdir() if not entry.name.startswith("."))[:20]
+    return f"files: {', '.join(names) or 'none'}"
+
+
+def failure(error: BaseException, root: str) -> dict[str, Any]:
+    """What went wrong with loading, as `load_failed` says it; file and line are the user's own code where known."""
+    return {
+        "op": "load_failed",
+        "type": type(error).__name__,
+        "message": _message(error)[:MAX_TEXT],
+        **_place(error, root),
+        "stack": trace(error)[:MAX_TEXT],
+    }
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return error.msg or str(error)
+    if isinstance(error, SystemExit):
+        return f"the code ended the process with exit code {error.code}"
+    return str(error)
+
+
+def _place(error: BaseException, root: str) -> Mapping[str, Any]:
+    """The innermost frame in the function's own folder, apart from its packages; for a SyntaxError its own place."""
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    own = [(file, line) for file, line in places if file.startswith(f"{root}/")]
+    for file, line in reversed([place for place in own if f"/{PACKAGES}/" not in place[0]] or own[:1]):
+        return {"file": file[len(root) + 1 :], "line": line}
+    return {}
+
+
+def trace(error: BaseException) -> str:
+    """The traceback without the agent's own frames."""
+    if isinstance(error, NoSuchHandler | NotServing):
+        return ""
+    machinery = (str(Path(__file__).parent), "<frozen importlib", importlib.__file__ or "")
+    tb = error.__traceback__
+    while tb and tb.tb_frame.f_code.co_filename.startswith(machinery):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(error), error, tb))

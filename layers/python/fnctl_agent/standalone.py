@@ -1,0 +1,100 @@
+"""A shipped image under plain `docker run`: the same function on a port of its own, without a host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from fnctl_agent import logs, program
+from fnctl_agent.asgi import AsgiSite
+from fnctl_agent.capture import Taker, capture
+from fnctl_agent.events import events
+from fnctl_agent.exchange import Application, serve
+from fnctl_agent.hosting import hand_over
+from fnctl_agent.interface import Found, Kind
+from fnctl_agent.wsgi import wsgi
+
+IDLE_S = 75.0  # a client's connection may be silent this long
+
+
+def run(servers: SimpleNamespace) -> None:
+    """Load the function that FNCTL_LOAD describes and listen on $PORT. Errors end the process as in plain Python."""
+    load = json.loads(os.environ.pop("FNCTL_LOAD"))
+    port = int(os.environ.get("PORT") or load.get("port") or 8080)
+    for name, value in load.get("env", {}).items():
+        os.environ.setdefault(name, value)
+    os.environ["PORT"] = str(port)
+    logs.install(marked=False)
+    # As PID 1 there is no default action for a signal.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    site = _Standalone(load, port, servers)
+    capture(Taker(site.serve, site.serve_in_loop))
+    program.prepare(load["root"], load["handler"])
+    try:
+        found = program.run(load["root"], load["handler"])
+    except Exception as error:
+        sys.stderr.write(program.trace(error) or f"{error}\n")
+        sys.exit(1)
+    site.serve(found)
+
+
+class _Standalone:
+    """One function on one port."""
+
+    def __init__(self, load: Mapping[str, Any], port: int, servers: SimpleNamespace) -> None:
+        self._load = load
+        self._port = port
+        self._servers = servers
+        self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
+
+    def serve(self, found: Found) -> None:
+        if found.kind is Kind.ASGI:
+            asyncio.run(self.serve_in_loop(found))
+        elif found.kind is Kind.SOCKETSERVER:
+            self._accept(lambda sock: hand_over(found.target, sock))
+        else:
+            application = self._application(found)
+            self._accept(lambda sock: serve(sock, application, self._servers, single=False))
+
+    async def serve_in_loop(self, found: Found) -> None:
+        site = AsgiSite(found.target, self._servers)
+        await site.startup()
+        server = await asyncio.get_running_loop().create_server(site.listen_factory(), "0.0.0.0", self._port)
+        await server.serve_forever()
+
+    def _application(self, found: Found) -> Application:
+        if found.kind is Kind.WSGI:
+            return wsgi(found.target, port=self._port, threaded=True)
+        loop = None
+        if inspect.iscoroutinefunction(found.target):
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, daemon=True).start()
+        return events(found.target, self._load, loop)
+
+    def _accept(self, work: Any) -> None:
+        """A thread a connection, bounded; the kernel's queue holds those that wait."""
+        listener = socket.create_server(("0.0.0.0", self._port), backlog=256)
+        while True:
+            self._room.acquire()
+            sock, _ = listener.accept()
+            sock.settimeout(IDLE_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._work, args=(work, sock), daemon=True).start()
+
+    def _work(self, work: Any, sock: socket.socket) -> None:
+        with contextlib.closing(sock):
+            try:
+                work(sock)
+            finally:
+                self._room.release()
