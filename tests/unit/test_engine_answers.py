@@ -1,0 +1,80 @@
+"""What Docker answers, cut anywhere, as values."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnctl.engine import answers
+from fnctl.engine.base import Event
+from fnctl.engine.running import Tail
+
+
+def cut(data: bytes, places: list[int]) -> Iterator[bytes]:
+    """The bytes in pieces, as a network may bring them."""
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return (data[start:end] for start, end in itertools.pairwise(edges))
+
+
+@given(st.lists(st.binary(max_size=40)), st.lists(st.integers(0, 500)))
+def test_frames_give_their_payload_however_they_are_cut(parts: list[bytes], places: list[int]) -> None:
+    stream = b"".join(struct.pack(">B3xL", 1, len(part)) + part for part in parts)
+
+    assert b"".join(answers.payloads(cut(stream, places))) == b"".join(parts)
+
+
+@given(st.lists(st.binary(max_size=20).filter(lambda b: not set(b) & {10, 13})), st.lists(st.integers(0, 500)))
+def test_lines_are_the_same_however_they_are_cut(parts: list[bytes], places: list[int]) -> None:
+    stream = b"".join(part + b"\n" for part in parts)
+
+    assert list(answers.lines(cut(stream, places))) == parts
+
+
+def test_a_line_without_end_comes_in_pieces() -> None:
+    assert list(answers.lines([b"x" * 25], limit=10)) == [b"x" * 10, b"x" * 10, b"x" * 5]
+
+
+def test_messages_are_told_apart_and_blank_lines_left_out() -> None:
+    assert list(answers.json_lines([b'{"a": 1}\r\n\r\n{"b"', b": 2}\r\n"])) == [{"a": 1}, {"b": 2}]
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("base", ("base", "latest")),
+        ("base:1", ("base", "1")),
+        ("localhost:5000/base", ("localhost:5000/base", "latest")),
+        ("localhost:5000/team/base:1", ("localhost:5000/team/base", "1")),
+    ],
+)
+def test_references(reference: str, expected: tuple[str, str]) -> None:
+    assert answers.split_reference(reference) == expected
+
+
+def test_events_of_other_kinds_are_not_told() -> None:
+    actor = {"ID": "c1", "Attributes": {"dev.fnctl": "1", "exitCode": "3"}}
+
+    assert answers.event({"Action": "die", "Actor": actor}) == Event("die", "c1", actor["Attributes"], 3)
+    assert answers.event({"Action": "exec_start", "Actor": actor}) is None
+    assert answers.event({"Action": "die"}) is None
+
+
+def test_what_the_engine_does_not_say_is_not_in_the_figures() -> None:
+    cgroup2 = {"memory_stats": {"usage": 2097152}, "cpu_stats": {"cpu_usage": {"total_usage": 5_000_000}}}
+
+    assert answers.figures(cgroup2) == {"memory_mb": 2.0, "cpu_ms": 5.0}
+
+
+def test_the_tail_of_an_output_is_kept_and_the_cut_is_told() -> None:
+    tail = Tail(limit=10)
+    tail.add(b"0123456789")
+    assert tail.text() == "0123456789"
+    for _ in range(5):
+        tail.add(b"abcde")
+
+    assert tail.text() == "[… output cut …]\nabcdeabcde"
