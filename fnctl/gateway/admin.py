@@ -2,9 +2,9 @@
 
     GET  /v1/status        what `status()` gives
     POST /v1/stop[?now=1]  begin the orderly end, or (now) the forced one; 202 at once
-    POST /v1/reload        read the project anew; 200 with what changed, or the error
+    POST /v1/reap?function=NAME    end its idle instances now; 200 when the pool is full again, with how many there were
 
-It runs in the gateway's loop: `status` must be quick, `reload` is awaited.
+It runs in the gateway's loop: `status` must be quick, `reap` is awaited.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _STOP_S = 2
 def admin_app(
     status: Callable[[], Mapping[str, Any]],
     stop: Callable[[bool], None],
-    reload: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+    reap: Callable[[str], Awaitable[int]],
 ) -> Starlette:
-    """`stop(now)` only begins the end and returns; without `reload` its route answers 404."""
+    """`stop(now)` only begins the end and returns."""
 
     async def get_status(request: Request) -> JSONResponse:
         return JSONResponse(status())
@@ -44,22 +44,15 @@ def admin_app(
         stop(now)
         return JSONResponse({"stopping": "now" if now else "drain"}, status_code=202)
 
+    async def post_reap(request: Request) -> JSONResponse:
+        return JSONResponse({"reaped": await reap(request.query_params.get("function", ""))})
+
     routes = [
         Route("/v1/status", get_status, methods=["GET"]),
         Route("/v1/stop", post_stop, methods=["POST"]),
+        Route("/v1/reap", post_reap, methods=["POST"]),
     ]
-    if reload is not None:
-        routes.append(Route("/v1/reload", _reloading(reload), methods=["POST"]))
     return Starlette(routes=routes, exception_handlers={FnctlError: _told})
-
-
-def _reloading(
-    reload: Callable[[], Awaitable[Mapping[str, Any]]],
-) -> Callable[[Request], Awaitable[JSONResponse]]:
-    async def post_reload(request: Request) -> JSONResponse:
-        return JSONResponse(await reload())
-
-    return post_reload
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:

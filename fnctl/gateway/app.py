@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fnctl.errors import ConflictError, FnctlError, UsageError
 from fnctl.gateway.client import ClientConnection, Matcher
 from fnctl.gateway.door import Door
 from fnctl.gateway.limits import Limits
-from fnctl.gateway.ports import holder
+from fnctl.gateway.ports import cannot_listen
 from fnctl.gateway.routes import Routes
 from fnctl.model import Receipt
 from fnctl.runtime.lease import Admission
@@ -58,7 +56,7 @@ class Gateway:
         try:
             server = await loop.create_server(self._factory(self.routes.match), host, port, backlog=BACKLOG)
         except OSError as error:
-            raise _cannot_listen(error, host, port) from error
+            raise cannot_listen(error, host, port) from error
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -108,15 +106,3 @@ class Gateway:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> FnctlError:
-    if error.errno == errno.EADDRINUSE:
-        by = holder(port)
-        return ConflictError(
-            f"port {port} on {host} is in use{f' by {by}' if by else ''}",
-            hint="choose another with --port, or 0 for any that is free",
-        )
-    if error.errno == errno.EACCES:
-        return UsageError(f"port {port} on {host} needs privileges that fnctl lacks", hint="choose a port from 1024 on")
-    return UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}")

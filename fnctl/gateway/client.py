@@ -357,7 +357,8 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, error: FnctlError, head: RequestHead | None = None) -> None:
         """`head`: of a request that was well-formed. Without one, where the next would begin is unknown."""
         invocation = self._door.next_id(time.time())
-        self.closing = self.closing or head is None or not head.fields.keep_alive
+        malformed_too = error.http_status == 400  # a path, say: its sender is not to be trusted with another
+        self.closing = self.closing or malformed_too or head is None or not head.fields.keep_alive
         self._answer(error.http_status, error_headers(error), error_body(error, invocation), head, invocation)
 
     def _answer(

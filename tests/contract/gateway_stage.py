@@ -1,7 +1,7 @@
 """A stage for the gateway's contract suite: a real Gateway, and agents played in this process over real unix sockets.
 
-The agents dial, as those in a sandbox do. The admission is the whole of a scheduler that these tests need: it leases free
-connections, queues in bounds, and remembers what became of each lease.
+The agents dial, as those in a sandbox do. The admission is the whole of a scheduler that these tests need: it leases
+free connections, queues in bounds, and remembers what became of each lease.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import uvloop
+
 from fnctl.errors import FnctlError, FunctionError, NotFound, QueueFull
 from fnctl.gateway.app import Gateway
 from fnctl.gateway.limits import Limits
 from fnctl.gateway.routes import Routes
 from fnctl.gateway.upstream import upstream_factory
-from fnctl.model import Function, Receipt, StartKind
+from fnctl.model import Function, Model, Receipt, StartKind
 from fnctl.runtime.lease import DataConnection, Lease
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-@dataclass
+@dataclass(eq=False)
 class StageLease:
     site: Site
     connection: DataConnection
@@ -49,7 +51,7 @@ class StageLease:
         asyncio.get_running_loop().call_soon(answered, error)
 
 
-@dataclass
+@dataclass(eq=False)
 class StageWaiter:
     site: Site
     ready: Callable[[Lease | FnctlError], None]
@@ -59,7 +61,7 @@ class StageWaiter:
         self.site.waiters.remove(self)
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
     """One function's connections. A `DataOwner`."""
 
@@ -150,8 +152,7 @@ class Stage:
         for _ in range(connections):
             agent = asyncio.create_task(self._agent(path, handler))
             self._agents.add(agent)
-        while len(site.free) < connections:
-            await asyncio.sleep(0)
+        await until(lambda: len(site.free) >= connections)
         return site
 
     async def _agent(self, path: Path, handler: Handler) -> None:
@@ -177,6 +178,12 @@ class Stage:
             server.close()
         assert self.gateway.in_flight == 0
         assert not self.errors
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop turn until it is so; bounded by who awaits."""
+    while not holds():  # noqa: ASYNC110  what is waited for has no event to offer
+        await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager
@@ -216,10 +223,10 @@ async def read_request(reader: asyncio.StreamReader) -> Seen:
     fields = [(name, value.strip()) for name, _, value in (field.partition(b":") for field in rest)]
     seen = Seen(line, fields, b"")
     if seen.all(b"transfer-encoding"):
-        while size := int((await reader.readline()).strip(), 16):
+        while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
             seen.body += await reader.readexactly(size)
             assert await reader.readexactly(2) == b"\r\n"
-        while (trailer := await reader.readline()) != b"\r\n":
+        while (trailer := await reader.readuntil(b"\r\n")) != b"\r\n":
             seen.fields.append((b"trailer:" + trailer.partition(b":")[0], trailer.partition(b":")[2].strip()))
     elif length := seen.all(b"content-length"):
         seen.body = await reader.readexactly(int(length[0]))
@@ -249,3 +256,48 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(request.body))
         writer.write(request.body)
         await writer.drain()
+
+
+# -- scenes ------------------------------------------------------------------------------------------------------------
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def play(folder: Path, scene: Callable[[Stage], Awaitable[None]], limits: Limits | None = None) -> Stage:
+    async def run() -> Stage:
+        async with stage(folder, limits) as made, asyncio.timeout(30):
+            await scene(made)
+        return made
+
+    return uvloop.run(run())
+
+
+def app(name: str = "app", model: Model = Model.RESIDENT, timeout_s: float = 20.0) -> Function:
+    return Function(name, Path("/code"), "node24", "index.js", model=model, timeout_s=timeout_s)
+
+
+async def talk(made: Stage, data: bytes, *, until: bytes | None = None) -> bytes:
+    """Send, then read until the gateway hangs up, or until these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+    writer.write(data)
+    got = b""
+    while not (until is not None and got.endswith(until)):
+        piece = await reader.read(65536)
+        if not piece:
+            break
+        got += piece
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return got
+
+
+def closing(request: bytes) -> bytes:
+    return request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+
+
+def split(response: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    head, _, body = response.partition(b"\r\n\r\n")
+    line, *rest = head.split(b"\r\n")
+    return line, {name.lower(): value.strip() for name, _, value in (each.partition(b":") for each in rest)}, body

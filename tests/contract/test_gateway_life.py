@@ -1,0 +1,270 @@
+"""Lives and ends: queues, deadlines, slow and vanishing clients, drain. Deadlines here are short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from gateway_stage import (
+    GET,
+    HELLO,
+    Seen,
+    Stage,
+    answering,
+    app,
+    closing,
+    play,
+    read_request,
+    split,
+    talk,
+    until,
+)
+
+from fnctl.errors import ConflictError
+from fnctl.gateway.limits import Limits
+from fnctl.model import Function
+
+QUICK = Limits(head_s=0.1, body_idle_s=0.1, reader_stall_s=0.2, keep_alive_s=0.1, linger_s=0.1, tick_s=0.01)
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes requests and never answers."""
+    await read_request(reader)
+    await reader.read()
+
+
+def test_a_waiting_request_gets_the_next_free_instance(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(), answering(HELLO))
+        held = site.take()
+        assert held is not None
+        asking = asyncio.create_task(talk(made, closing(GET)))
+        await until(lambda: len(site.waiters) == 1)
+        held.release(reusable=True)
+        assert (await asking).endswith(b"hello")
+
+    play(folder, scene)
+
+
+def test_a_full_queue_answers_429(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        function = Function("app", folder, "node24", "index.js", queue=1)
+        site = await made.add(function, answering(HELLO))
+        held = site.take()
+        assert held is not None
+        first = asyncio.create_task(talk(made, closing(GET)))
+        await until(lambda: len(site.waiters) == 1)
+        line, fields, _ = split(await talk(made, closing(GET)))
+        assert (line, fields[b"retry-after"]) == (b"HTTP/1.1 429 Too Many Requests", b"1")
+        held.release(reusable=True)
+        assert (await first).endswith(b"hello")
+
+    made = play(folder, scene)
+    assert sorted(receipt.verdict for receipt in made.receipts) == ["ok", "queue_full"]
+
+
+def test_queue_and_handler_have_their_own_deadlines(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(timeout_s=0.1), silent)
+        running = asyncio.create_task(talk(made, closing(GET)))
+        await until(lambda: len(site.leases) == 1)
+        waiting = asyncio.create_task(talk(made, closing(GET)))
+        codes = [json.loads(split(got)[2])["error"]["code"] for got in await asyncio.gather(running, waiting)]
+        assert codes[0] == "timeout"
+        assert codes[1] in ("queue_timeout", "timeout")
+        reusable, error = site.leases[0].released[0]
+        assert (reusable, error.code if error else None) == (False, "timeout")
+
+    play(folder, scene, QUICK)
+
+
+def test_a_queue_timeout_leaves_the_queue(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(timeout_s=0.1), answering(HELLO))
+        held = site.take()
+        assert held is not None
+        line, _, body = split(await talk(made, closing(GET)))
+        assert line == b"HTTP/1.1 504 Gateway Timeout"
+        assert json.loads(body)["error"]["code"] == "queue_timeout"
+        assert (site.cancelled, len(site.waiters)) == (1, 0)
+        held.release(reusable=True)
+
+    made = play(folder, scene, QUICK)
+    assert (made.receipts[0].start, made.receipts[0].handler_ms) == (None, 0.0)
+
+
+def test_a_lost_connection_before_any_byte_is_retried_once(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(), answering(HELLO), connections=2)
+        site.free[-1].close()  # the next to be leased: closing, though nobody was told yet
+        line, _, _ = split(await talk(made, closing(GET)))
+        assert line == b"HTTP/1.1 200 OK"
+
+    play(folder, scene)
+
+
+@pytest.mark.parametrize("where", ["queued", "running", "streaming", "sending"])
+def test_a_client_that_leaves_frees_what_it_held(folder: Path, where: str) -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        if where == "streaming":
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await reader.read()
+
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(), endless)
+        held = site.take() if where == "queued" else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100000
+        writer.write(body if where == "sending" else GET)
+        if where == "queued":
+            await until(lambda: len(site.waiters) == 1)
+        elif where == "streaming":
+            await reader.readuntil(b"hello\r\n")
+        else:
+            await until(lambda: len(site.leases) == 1)
+        writer.transport.abort()
+        await until(lambda: made.gateway.in_flight == 0)
+        if held is not None:
+            assert (site.cancelled, len(site.waiters)) == (1, 0)
+            held.release(reusable=True)
+        else:
+            assert site.leases[0].released == [(False, None)]
+
+    made = play(folder, scene)
+    assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
+
+
+SLOW_POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        (b"", b""),
+        (b"GET / HT", b"HTTP/1.1 408 Request Timeout"),
+        (SLOW_POST, b"HTTP/1.1 408 Request Timeout"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc", b"HTTP/1.1 408 Request Timeout"),
+        (GET, b"HTTP/1.1 200 OK"),  # and then idle
+    ],
+)
+def test_slow_clients_are_let_go(folder: Path, data: bytes, answer: bytes) -> None:
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(), answering(HELLO))
+        got = await talk(made, data)  # returns: the gateway ends it
+        assert got.partition(b"\r\n")[0] == answer
+        if data == SLOW_POST:
+            assert site.leases == [], "a slow sender holds no instance"
+
+    play(folder, scene, QUICK)
+
+
+def test_a_reader_that_stalls_is_cut_off(folder: Path) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), flood)
+        with socket.create_connection(("127.0.0.1", made.port)) as client:
+            client.sendall(GET)
+            await until(lambda: made.gateway.in_flight == 1)
+            await until(lambda: made.gateway.in_flight == 0)
+
+    made = play(folder, scene, QUICK)
+    assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
+
+
+def test_drain_lets_work_end_and_takes_no_more(folder: Path) -> None:
+    go = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await go.wait()
+        writer.write(HELLO)
+        await reader.read()
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), slow)
+        _, idle = await asyncio.open_connection("127.0.0.1", made.port)
+        asking = asyncio.create_task(talk(made, GET))
+        await until(lambda: made.gateway.in_flight == 1)
+        draining = asyncio.create_task(made.gateway.drain(10))
+        await asyncio.sleep(0)
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", made.port)
+        go.set()
+        line, fields, body = split(await asking)
+        assert (line, fields[b"connection"], body) == (b"HTTP/1.1 200 OK", b"close", b"hello")
+        assert await draining is True
+        idle.close()
+
+    play(folder, scene)
+
+
+def test_drain_is_bounded(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        await made.add(app(), silent)
+        asking = asyncio.create_task(talk(made, GET))
+        await until(lambda: made.gateway.in_flight == 1)
+        assert await made.gateway.drain(0.05) is False
+        with contextlib.suppress(ConnectionError):
+            assert await asking == b""
+
+    assert len(play(folder, scene).receipts) == 1
+
+
+def test_a_port_in_use_is_named_with_its_holder(folder: Path) -> None:
+    async def scene(made: Stage) -> None:
+        with pytest.raises(ConflictError) as caught:
+            await made.gateway.start("127.0.0.1", made.port)
+        assert f"port {made.port}" in caught.value.message
+        assert "(pid " in caught.value.message
+        assert caught.value.hint
+
+    play(folder, scene)
+
+
+def test_bytes_between_requests_end_the_connection(folder: Path) -> None:
+    async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(HELLO)
+        await writer.drain()
+        await told.wait()
+        writer.write(HELLO)
+        await reader.read()
+
+    told = asyncio.Event()
+
+    async def scene(made: Stage) -> None:
+        site = await made.add(app(), chatty)
+        await talk(made, closing(GET))
+        spoiled = site.free[0]
+        told.set()
+        await until(lambda: bool(site.free) and site.free[0] is not spoiled)
+
+    play(folder, scene)
+
+
+def test_replaced_routes_count_for_the_next_request(folder: Path) -> None:
+    seen: list[Seen] = []
+
+    async def scene(made: Stage) -> None:
+        await made.add(app("one"), answering(HELLO, seen))
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        writer.write(GET)
+        await reader.readuntil(b"hello")
+        made.routes.replace([])
+        writer.write(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 404 ")
+        writer.close()
+
+    play(folder, scene)
+    assert len(seen) == 1
