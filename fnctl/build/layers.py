@@ -47,25 +47,26 @@ class Selection:
         return Snippet(self.name, path.read_text("utf-8"), self.runtimes) if path.exists() else None
 
 
-def sandbox_image(engine: Engine, runtimes: Sequence[RuntimeSpec], progress: Progress) -> str:
+def sandbox_image(engine: Engine, runtimes: Sequence[RuntimeSpec], progress: Progress, root: Path | None = None) -> str:
     """The reference of an image that holds the base, these runtimes and all agents; made where it is missing.
 
     The reference names a digest of all inputs, so that it never means other contents, and finding it takes two
     look-ups. Two processes that make it at once do the work twice and agree. BuildError when a step fails; the images
-    that were there stay.
+    that were there stay. `root`: the folder of all layers, fnctl's own where not given.
     """
+    root = root or assets.layers_dir()
     base = base_image(engine, progress)
     found = engine.image(base)
     if found is None:
         raise ImageNotFound(f"{base} was removed while it was needed", hint="run `fnctl setup` again")
     picked = select(runtimes, architecture())
     lower = runtimes_digest(found.id, architecture(), picked)
-    upper = sandbox_digest(lower, assets.layers_dir(), picked)
+    upper = sandbox_digest(lower, root, picked)
     reference = f"fnctl/sandbox:{upper[:12]}"
     if engine.image(reference) is None:
         work = _Work(engine, progress)
         with_runtimes = work.ensure_runtimes(base, lower, picked)
-        work.make_sandbox(reference, upper, with_runtimes, picked)
+        work.make_sandbox(reference, upper, with_runtimes, picked, root)
     return reference
 
 
@@ -156,8 +157,7 @@ class _Work:
             )
         return reference
 
-    def make_sandbox(self, reference: str, digest: str, lower: str, picked: Sequence[Selection]) -> None:
-        root = assets.layers_dir()
+    def make_sandbox(self, reference: str, digest: str, lower: str, picked: Sequence[Selection], root: Path) -> None:
         snippets = [snippet for selection in picked if (snippet := selection.snippet(AGENT_SNIPPET))]
         text = dockerfile.sandbox_dockerfile(lower, [folder.name for folder in agent_folders(root)], snippets)
         self._build("sandbox image", reference, digest, text, lambda context, _: _stage_agents(context, root))
