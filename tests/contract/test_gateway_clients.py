@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from fnctl.errors import BuildError
+from fnctl.errors import NotFound
 from fnctl.gateway.admin import AdminServer, admin_app
 
 
@@ -127,21 +127,26 @@ def test_many_clients_lose_nothing(folder: Path) -> None:
 def test_the_admin_api(folder: Path) -> None:
     stopped: list[bool] = []
 
-    async def reload() -> dict[str, object]:
-        raise BuildError("app does not build", hint="read the log")
+    async def reap(function: str) -> int:
+        if function != "app":
+            raise NotFound(f"no function named {function}", hint="`fnctl ps` lists what runs")
+        return 2
 
     async def scene() -> None:
         path = folder / "admin.sock"
-        server = AdminServer(admin_app(lambda: {"functions": []}, stopped.append, reload), path)
+        server = AdminServer(admin_app(lambda: {"functions": []}, stopped.append, reap), path)
         await server.start()
-        assert path.stat().st_mode & 0o777 == 0o600
-        ask = ("curl", "-sS", "--max-time", "10", "--unix-socket", str(path))
-        assert json.loads(await run(*ask, "http://fnctl/v1/status")) == {"functions": []}
-        await run(*ask, "-X", "POST", "http://fnctl/v1/stop?now=1")
-        await run(*ask, "-X", "POST", "http://fnctl/v1/stop")
-        told = json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reload"))
-        assert told == {"error": {"code": "build", "message": "app does not build", "hint": "read the log"}}
-        await server.stop()
+        try:
+            assert path.stat().st_mode & 0o777 == 0o600
+            ask = ("curl", "-sS", "--max-time", "10", "--unix-socket", str(path))
+            assert json.loads(await run(*ask, "http://fnctl/v1/status")) == {"functions": []}
+            await run(*ask, "-X", "POST", "http://fnctl/v1/stop?now=1")
+            await run(*ask, "-X", "POST", "http://fnctl/v1/stop")
+            assert json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reap?function=app")) == {"reaped": 2}
+            told = json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reap?function=x"))
+            assert told["error"]["code"] == "not_found"
+        finally:
+            await server.stop()
         assert not path.exists()
 
     uvloop.run(scene())
