@@ -77,10 +77,11 @@ def ready_engine(progress: Progress, *, may_install: bool) -> Engine:
 
 
 def _answering() -> Engine | None:
+    engine = compose.connect()
     try:
-        engine = compose.connect()
         engine.facts()
     except EngineUnavailable:
+        engine.close()
         return None
     return engine
 

@@ -1,13 +1,15 @@
-"""`fnctl setup`: which runtimes it makes an image of, and what it does without an engine and without leave to install."""
+"""`fnctl setup`: which runtimes it makes an image of, and what it does where a named engine is silent."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fnctl import assets
-from fnctl.cli.main import main
 from fnctl.cli.setup import chosen
 from fnctl.errors import UsageError
 
@@ -22,12 +24,17 @@ def test_an_unknown_runtime_names_the_known() -> None:
     assert caught.value.hint == "there are: node22, node24, python3.13"
 
 
-def test_an_engine_that_was_named_and_does_not_answer_is_never_replaced(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    assert main(["setup"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert f"{tmp_path}/none.sock) does not answer" in said.err
-    assert "hint: start it, or unset DOCKER_HOST" in said.err
+def test_an_engine_that_was_named_and_does_not_answer_is_never_replaced(tmp_path: Path) -> None:
+    """As a process: the client library leaves the socket of a failed connection to the garbage collector."""
+    socket = f"unix://{tmp_path}/none.sock"
+    done = subprocess.run(
+        [sys.executable, "-m", "fnctl.cli.main", "setup"],
+        env={**os.environ, "DOCKER_HOST": socket},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: the Docker Engine that the environment names ({socket}) does not answer" in done.stderr
+    assert "hint: start it, or unset DOCKER_HOST" in done.stderr
