@@ -17,7 +17,7 @@ from typing import IO, cast
 from docker.utils import tar
 
 from fnctl.engine import answers
-from fnctl.engine.wire import Refused, Unanswered, Wire
+from fnctl.engine.wire import Refused, Unanswered, Wire, pieces
 from fnctl.errors import BuildError, DeadlineExceeded
 
 KEPT_LINES = 40  # of a failed build: what stands at the end says why
@@ -73,7 +73,7 @@ class Builder:
                     "POST", "/build", params=params, data=archive, timeout_s=timeout_s, content_type="application/x-tar"
                 ) as response,
             ):
-                for message in answers.json_lines(response.iter_content(None)):
+                for message in answers.json_lines(pieces(response)):
                     self._message(message, tag, on_line)
                     if time.monotonic() > deadline:
                         raise self._too_long(tag, timeout_s)

@@ -21,7 +21,7 @@ from fnctl.engine.base import Closer, EngineFacts, Event, ImageInfo, RunResult
 from fnctl.engine.building import Builder
 from fnctl.engine.running import run_to_end
 from fnctl.engine.watch import Watch
-from fnctl.engine.wire import Params, Refused, Unanswered, Wire
+from fnctl.engine.wire import Params, Refused, Unanswered, Wire, pieces
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxInfo, SandboxSpec
 
@@ -234,7 +234,7 @@ class DockerEngine:
         with self._wire.stream(
             "POST", path, params=params, data=archive, timeout_s=TRANSFER_S, content_type="application/x-tar"
         ) as response:
-            for message in answers.json_lines(response.iter_content(None)):
+            for message in answers.json_lines(pieces(response)):
                 if "error" in message:
                     raise EngineError(f"the engine could not take the image: {message['error']}")
 

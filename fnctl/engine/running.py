@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fnctl.engine import answers
 from fnctl.engine.base import RunResult
-from fnctl.engine.wire import Refused, Wire
+from fnctl.engine.wire import Refused, Wire, pieces
 from fnctl.errors import EngineError
 from fnctl.model import SandboxSpec
 
@@ -70,7 +70,7 @@ def run_to_end(
         ) as response:
             alarm.start()
             maker.start(sandbox)
-            tail = _read(answers.payloads(response.iter_content(None)), on_line)
+            tail = _read(answers.payloads(pieces(response)), on_line)
         left_s = max(0.0, deadline - time.monotonic()) + GRACE_S  # its output may end before it does
         code = wire.call("POST", f"/containers/{sandbox}/wait", timeout_s=left_s)["StatusCode"]
         return RunResult(code, tail.text(), timed_out.is_set())

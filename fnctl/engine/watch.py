@@ -12,7 +12,7 @@ from typing import Any
 
 from fnctl.engine import answers
 from fnctl.engine.base import LABEL, Event
-from fnctl.engine.wire import Wire
+from fnctl.engine.wire import Wire, pieces
 from fnctl.errors import EngineError
 
 SILENCE_S = 60.0  # an engine that hangs is silent too: after this the stream is opened anew, and the caller lists anew
@@ -60,7 +60,7 @@ class Watch:
                 opened = True
                 self._connection = getattr(response.raw, "connection", None)
                 self._tell(self._on_gap)
-                for message in answers.json_lines(response.iter_content(None)):
+                for message in answers.json_lines(pieces(response)):
                     event = answers.event(message)
                     if event is not None:
                         self._tell(self._on_event, event)

@@ -7,6 +7,7 @@ by path, since its methods neither bound a stream nor let one be cut short.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from fnctl.errors import EngineError, EngineUnavailable
 
 Params = Mapping[str, str | Sequence[str]]
 CALL_S = 30.0  # the slowest plain call, a start on a busy disk, stays far below it
+PIECE_BYTES = 64 * 1024
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
@@ -102,7 +104,7 @@ class Wire:
                     base_url=self.endpoint.host,
                     tls=self.endpoint.tls or False,
                     version=self._version or "auto",
-                    timeout=int(self._timeout_s),
+                    timeout=math.ceil(self._timeout_s),
                     use_ssh_client=self.endpoint.host.startswith("ssh://"),
                 )
             except (DockerException, requests.RequestException) as error:
@@ -186,6 +188,15 @@ class Wire:
             self._of_thread = threading.local()
         for client in clients:
             client.close()
+
+
+def pieces(response: requests.Response) -> Iterator[bytes]:
+    """What a stream brings, as soon as it is there. (Read plainly, a stream that is not chunked comes at its end.)"""
+    if response.raw.chunked:
+        yield from response.iter_content(None)
+    else:
+        while piece := response.raw.read1(PIECE_BYTES):
+            yield piece
 
 
 def unavailable(host: str, error: Exception) -> EngineUnavailable:
