@@ -23,7 +23,7 @@ from fnctl.build.record import Release
 from fnctl.config.units import duration_s
 from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, Engine
 from fnctl.errors import BuildError, FnctlError, UsageError
-from fnctl.model import Bundle, Function, Project, RuntimeSpec
+from fnctl.model import Bundle, Function, Project, RuntimeSpec, SandboxInfo
 from fnctl.paths import ProjectPaths
 from fnctl.progress import Progress
 
@@ -78,13 +78,14 @@ def build(
     """
     ProjectPaths.of(project.id).ensure()
     job = _Job(_workshop(engine, image, project, progress), runtimes, project, force, ship)
-    _sweep()
+    _sweep(job)
     if len(functions) == 1:
         return {functions[0].name: _guarded(job, functions[0])}
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="build") as executor:
-        running = {function.name: executor.submit(_guarded, job, function) for function in functions}
+        running = [executor.submit(_one_folder, job, group) for group in _by_folder(functions)]
         try:
-            return {name: future.result() for name, future in running.items()}
+            built = {name: each for future in running for name, each in future.result().items()}
+            return {function.name: built[function.name] for function in functions}
         except FnctlError:
             raise
         except BaseException:
@@ -160,6 +161,18 @@ def verify(
 # -- one function ------------------------------------------------------------------------------------------------------
 
 
+def _by_folder(functions: Sequence[Function]) -> list[list[Function]]:
+    """Functions of one folder one after another: the first makes the bundle, the others find it."""
+    groups: dict[tuple[Path, str], list[Function]] = {}
+    for function in functions:
+        groups.setdefault((function.path, function.runtime), []).append(function)
+    return list(groups.values())
+
+
+def _one_folder(job: _Job, functions: Sequence[Function]) -> dict[str, Built]:
+    return {function.name: _guarded(job, function) for function in functions}
+
+
 def _guarded(job: _Job, function: Function) -> Built:
     """A full disk and the like, as errors that a user can act on."""
     try:
@@ -178,7 +191,7 @@ def _guarded(job: _Job, function: Function) -> Built:
 def _build_one(job: _Job, function: Function) -> Built:
     spec = job.runtimes[function.runtime]
     last = record.read(job.releases, function.name)
-    made = make.release(job.shop, function, spec, last, force=job.force)
+    made = make.release(job.shop, function, spec, last, record.every(job.releases), force=job.force)
     release, image_made = _with_image(job, function, spec, made.release) if job.ship else (made.release, False)
     if release != last:
         record.write(job.releases, release)
@@ -217,15 +230,21 @@ def _timeout_s() -> float:
         raise UsageError(f"FNCTL_BUILD_TIMEOUT: {error}", hint="a duration such as 90s or 15m") from error
 
 
-def _sweep() -> None:
-    """What killed builds left on disk."""
+def _sweep(job: _Job) -> None:
+    """What killed builds left: working folders, and containers of steps that nobody waits for any more."""
     for parent in (paths.bundles(), install.folder(), paths.home() / "images"):
         store.sweep(parent)
+    for sandbox in _step_containers(job):
+        if not store.is_alive(install.builder_pid(sandbox.name)):
+            job.shop.engine.destroy(sandbox.id)
 
 
 def _abandon(job: _Job) -> None:
     """End the containers of this process's steps, so that the threads that wait for them end too."""
-    labels = {LABEL: "1", LABEL_PROJECT: job.project.id, LABEL_ROLE: "build"}
-    for sandbox in job.shop.engine.list(labels):
-        if f"-{os.getpid()}-" in sandbox.name:
+    for sandbox in _step_containers(job):
+        if install.builder_pid(sandbox.name) == os.getpid():
             job.shop.engine.destroy(sandbox.id)
+
+
+def _step_containers(job: _Job) -> list[SandboxInfo]:
+    return job.shop.engine.list({LABEL: "1", LABEL_PROJECT: job.project.id, LABEL_ROLE: "build"})

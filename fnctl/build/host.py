@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 CONFIG = "/fn/config"  # where the files are, inside
 LINKS = "/fn/links"  # where local package folders are, inside
 
-_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem")
+_GLOBAL_NPMRC = ("usr/etc/npmrc", "usr/local/etc/npmrc")
 _CA_VARIABLES = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
@@ -65,15 +66,18 @@ class HostSettings:
         return text
 
 
-def read(environ: Mapping[str, str], home: Path) -> HostSettings:
-    """The settings of the user whose environment and home this is. Files that cannot be read are as if not there."""
+def read(environ: Mapping[str, str], home: Path, root: Path = Path("/")) -> HostSettings:
+    """The settings of the user whose environment and home this is; the system's files are looked for below `root`.
+
+    Files that cannot be read are as if not there.
+    """
     variables = dict(_proxies(environ))
     files: list[tuple[str, bytes]] = []
-    npmrc = _npmrc(environ, home)
-    if certificates := _certificates(environ, npmrc):
+    npmrc = _npmrc(environ, home, root)
+    if certificates := _certificates(environ, npmrc, root):
         files.append(("ca.pem", certificates))
         variables |= dict.fromkeys(_CA_VARIABLES, f"{CONFIG}/ca.pem")
-    pip, folders = _with_folders(_pip(environ, home))
+    pip, folders = _with_folders(_pip(environ, home, root))
     files.append(("pip.conf", _ini(pip)))
     files.append(
         ("npmrc", "\n".join(line for line in npmrc if _npm_key(line) in _NPM_KEYS or _is_scoped(line)).encode())
@@ -99,11 +103,11 @@ def _is_loopback(variables: Mapping[str, str]) -> bool:
     return any(host is not None and (host in ("localhost", "::1") or host.startswith("127.")) for host in hosts)
 
 
-def _certificates(environ: Mapping[str, str], npmrc: Iterable[str]) -> bytes:
+def _certificates(environ: Mapping[str, str], npmrc: Iterable[str], root: Path) -> bytes:
     """One bundle of all that the machine trusts: the system's, and what variables and npm name beside it."""
     named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
     named += [line.split("=", 1)[1].strip() for line in npmrc if _npm_key(line) == "cafile"]
-    system = next((path for path in _BUNDLES if Path(path).is_file()), None)
+    system = next((str(root / path) for path in _BUNDLES if (root / path).is_file()), None)
     contents = [_content(Path(path)) for path in dict.fromkeys([*([system] if system else []), *named])]
     return b"\n".join(dict.fromkeys(content for content in contents if content))
 
@@ -115,11 +119,11 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _npmrc(environ: Mapping[str, str], home: Path) -> list[str]:
+def _npmrc(environ: Mapping[str, str], home: Path, root: Path) -> list[str]:
     """The lines of npm's global and user files, then the `npm_config_*` variables, which win."""
     user = environ.get("NPM_CONFIG_USERCONFIG") or environ.get("npm_config_userconfig") or str(home / ".npmrc")
     globals_ = environ.get("NPM_CONFIG_GLOBALCONFIG") or environ.get("npm_config_globalconfig")
-    paths = [*([globals_] if globals_ else ["/usr/etc/npmrc", "/usr/local/etc/npmrc"]), user]
+    paths = [*([globals_] if globals_ else [str(root / path) for path in _GLOBAL_NPMRC]), user]
     lines = [line for path in paths for line in _content(Path(path)).decode("utf-8", "replace").splitlines()]
     for name, value in sorted(environ.items()):
         if name.lower().startswith("npm_config_"):
@@ -145,10 +149,10 @@ def _referenced(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, s
     return {name: environ[name] for name in sorted(names) if environ.get(name)}
 
 
-def _pip(environ: Mapping[str, str], home: Path) -> dict[str, list[str]]:
+def _pip(environ: Mapping[str, str], home: Path, root: Path) -> dict[str, list[str]]:
     """pip's settings, as it would merge them: files from the least to the most personal, then `PIP_*` variables."""
     config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    paths = [Path("/etc/pip.conf"), home / ".pip" / "pip.conf", config_home / "pip" / "pip.conf"]
+    paths = [root / "etc" / "pip.conf", home / ".pip" / "pip.conf", config_home / "pip" / "pip.conf"]
     if environ.get("PIP_CONFIG_FILE"):
         paths.append(Path(environ["PIP_CONFIG_FILE"]))
     found: dict[str, list[str]] = {}
@@ -184,7 +188,7 @@ def _inside(value: str, folders: dict[str, str]) -> str | None:
     if not scheme and "://" in value:
         return value
     path = Path(value[len(scheme) :])
-    if not path.is_absolute() or not path.is_dir():
+    if not path.is_absolute() or path == Path("/") or not path.is_dir():
         return None
     # an index is a folder `simple` by custom, and its files lie beside it
     mounted, rest = (path.parent, "/simple") if path.name == "simple" and path.parent != Path("/") else (path, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,12 @@ class Inputs:
     fingerprint: str | None
 
 
-def read(function: Function, spec: RuntimeSpec) -> Inputs:
-    """Read the folder's names and times, and the contents of the few files that decide. BuildError for what it cannot
-    hold."""
-    now = time.time_ns()
+def read(function: Function, spec: RuntimeSpec, clock: Callable[[], int] = time.time_ns) -> Inputs:
+    """Read the folder's names and times, and the contents of the few files that decide.
+
+    BuildError for what no bundle can hold. `clock`: ns of the clock that files' times are of.
+    """
+    now = clock()
     rules = _content(function.path / ".dockerignore") or b""
     kept_free = sorted({rule.result for rule in spec.install})
     ignored = ignore.parse(rules.decode("utf-8", "replace"), _results_in_use(function, spec, kept_free))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -211,9 +212,8 @@ def _spec(
     shop: Workshop, function: Function, mounts: tuple[tuple[str, str, bool], ...], command: tuple[str, ...]
 ) -> SandboxSpec:
     labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
-    work = Path(mounts[0][0]).parent.name.strip(".")
     return SandboxSpec(
-        name=f"fnctl-build-{function.name}-{work}",
+        name=f"fnctl-build-{os.getpid()}-{secrets.token_hex(4)}",
         image=shop.image,
         command=command,
         labels=tuple(labels.items()),
@@ -224,6 +224,11 @@ def _spec(
         nofile=OPEN_FILES,
         hostname="build",
     )
+
+
+def builder_pid(container: str) -> int:
+    """The process that runs the step in a container of this name."""
+    return int(container.split("-")[2])
 
 
 def _run_on_a_network(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult:

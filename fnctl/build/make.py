@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,8 +66,19 @@ def dependencies_key(needed: Install, spec: RuntimeSpec, code: Sequence[Item]) -
     return needed.key(identity, platform.machine().lower(), code)
 
 
-def release(shop: Workshop, function: Function, spec: RuntimeSpec, last: Release | None, *, force: bool) -> Made:
-    """The release of what lies in the folder: the last one where that is still it. `force` makes everything anew."""
+def release(
+    shop: Workshop,
+    function: Function,
+    spec: RuntimeSpec,
+    last: Release | None,
+    others: Iterable[Release],
+    *,
+    force: bool,
+) -> Made:
+    """The release of what lies in the folder: the last one where that is still it. `force` makes everything anew.
+
+    `others` are releases of the project's functions: several of one folder share one bundle.
+    """
     read = inputs.read(function, spec)
     if last is not None and not force and is_current(last, read):
         return Made(last, new=False, install_cached=True)
@@ -79,6 +90,10 @@ def release(shop: Workshop, function: Function, spec: RuntimeSpec, last: Release
         same = last if last is not None and last.source == staged.source else None
         if same is not None and not force and is_sealed(same):
             return Made(_renewed(same, function, fingerprint), new=False, install_cached=True)
+        twin = next((other for other in others if other.source == staged.source and is_sealed(other)), None)
+        if twin is not None and same is None and not force:
+            shared = replace(_shared(twin, function), fingerprint=fingerprint).succeeding(last)
+            return Made(shared, new=True, install_cached=True)
         # The same source, another seal: something was done to the stored files, and maybe to those they are linked to.
         distrust = force or (same is not None and staged.key is not None and not install.is_sound(staged.key))
         fresh, dependencies = _finish(shop, function, spec, read, staged, distrust=distrust)
@@ -118,7 +133,14 @@ def _renewed(same: Release, function: Function, fingerprint: str | None) -> Rele
     """The bundle stays, what is said of it may change: an image that starts another handler is not its image."""
     if same.handler == function.handler:
         return replace(same, fingerprint=fingerprint)
-    return replace(same, fingerprint=fingerprint, handler=function.handler, image=None, image_key=None)
+    return replace(same, fingerprint=fingerprint, handler=function.handler, image=None)
+
+
+def _shared(twin: Release, function: Function) -> Release:
+    """The twin's bundle as this function's: its own name, handler and image."""
+    return replace(
+        twin, function=function.name, handler=function.handler, image=None, image_key=None, image_base=None, before=()
+    )
 
 
 def _compiled(shop: Workshop, function: Function, spec: RuntimeSpec, staged: Staged, step: str) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,17 @@ def write(releases: Path, release: Release) -> None:
         raise
 
 
+def every(releases: Path) -> Iterator[Release]:
+    """Every record of the project that can be read."""
+    for file in sorted(releases.glob("*.json")):
+        if (release := read(releases, file.stem)) is not None:
+            yield release
+
+
 def digests_in_use(projects: Path) -> set[str]:
     """Every bundle that some record of some project names."""
     found: set[str] = set()
-    for file in projects.glob("*/releases/*.json"):
-        release = read(file.parent, file.stem)
-        if release is not None:
+    for releases in projects.glob("*/releases"):
+        for release in every(releases):
             found |= {release.digest, *(version.digest for version in release.before)}
     return found

@@ -43,11 +43,11 @@ def sweep(parent: Path) -> None:
     """Remove working folders of processes that are gone."""
     for folder in parent.glob(f"{_WORK}*"):
         pid = folder.name.removeprefix(_WORK).split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and not _is_alive(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             remove(folder)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
