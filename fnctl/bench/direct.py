@@ -33,8 +33,9 @@ SUPERVISOR, AGENT, DATA, LOG = "supervisor.sock", "agent.sock", "data.sock", "lo
 class Direct:
     """One loaded instance whose data connections are ours. Made by `instance`."""
 
-    def __init__(self, control: Control, data: socket.socket) -> None:
-        self._control = control
+    def __init__(self, supervisor: Control, agent: Control, data: socket.socket) -> None:
+        self._supervisor = supervisor  # kept: its end is the sandbox's end
+        self._agent = agent
         self._listener = data
         self.connections = [_accepted(data)]
 
@@ -42,7 +43,7 @@ class Direct:
         """At least `n` open data connections."""
         missing = n - len(self.connections)
         if missing > 0:
-            self._control.send({"op": "dial", "n": missing})
+            self._agent.send({"op": "dial", "n": missing})
             self.connections += [_accepted(self._listener) for _ in range(missing)]
         return self.connections[:n]
 
@@ -108,7 +109,7 @@ def _loaded(subject: Subject, sockets: dict[str, socket.socket]) -> Direct:
     agent.expect("hello")
     agent.send(_load(subject.function, spec))
     agent.expect("loaded")
-    return Direct(agent, sockets[DATA])
+    return Direct(supervisor, agent, sockets[DATA])
 
 
 def _load(function: Function, spec: RuntimeSpec) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 
 from fnctl.bench import direct, load, wire
-from fnctl.bench.interleave import Mismatch, interleave
+from fnctl.bench.interleave import Mismatch, Sample, interleave
 from fnctl.bench.load import Load
 from fnctl.bench.measure import Comparison, LoadRow, Measure, Question
 from fnctl.bench.stack import Serving, running
@@ -21,8 +21,8 @@ def question(id_: str, name: str) -> Question:
     return Question(
         id_,
         f"{name}: latency that the gateway adds, one connection kept open",
-        f"one connection, one request at a time, a sample is the median of {BATCH}; in turns: through fnctl, and straight to"
-        " an instance in the same sandbox image on the connection that its agent dialled",
+        f"one connection, one request at a time, a sample is the median of {BATCH}; in turns: through fnctl, and"
+        " straight to an instance in the same sandbox image on the connection that its agent dialled",
         "µs",
         over="through fnctl − direct to the instance",
         compare=Comparison.DIFFERENCE,
@@ -36,17 +36,18 @@ def added(ask: Question, subject: Subject, n: int) -> Measure:
         stack.warm_up(target)
         with wire.connect(target.address) as sock:
             request = target.request()
-            arms = {
-                "through fnctl": lambda: _batch(lambda: wire.exchange(sock, request)),
-                "direct to the instance": lambda: _batch(lambda: instance.call(request)),
+            arms: dict[str, Sample] = {
+                "through fnctl": lambda: batch(lambda: wire.exchange(sock, request)),
+                "direct to the instance": lambda: batch(lambda: instance.call(request)),
             }
-            for arm in arms.values():
-                arm()  # both warm: compiled code, filled caches
+            for take in arms.values():
+                take()  # both warm: compiled code, filled caches
             series = interleave(arms, n)
     return Measure(ask, tuple(series))
 
 
-def _batch(one: Callable[[], Response]) -> float:
+def batch(one: Callable[[], Response]) -> float:
+    """Median µs of some calls; Mismatch where one does not succeed."""
     took = []
     for _ in range(BATCH):
         began = time.perf_counter()

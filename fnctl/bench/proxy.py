@@ -1,4 +1,4 @@
-"""The gateway beside nginx, the yardstick of proxies: one process each, in front of the same tiny app over a unix socket."""
+"""The gateway beside nginx, the yardstick of proxies: one process each, before the same tiny app on a unix socket."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ http {{
 QUESTION = Question(
     "gateway-nginx",
     "the gateway beside nginx, tiny app",
-    f"requests per second, {CONNECTIONS} connections, in turns: fnctl in front of the app in its sandbox; nginx (1 worker)"
-    " in front of the same app, bare, on a unix socket",
+    f"requests per second, {CONNECTIONS} connections, in turns: fnctl in front of the app in its sandbox; nginx"
+    " (1 worker) in front of the same app, bare, on a unix socket",
     "requests/s",
     better=1,
     over="fnctl ÷ nginx",

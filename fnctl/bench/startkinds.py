@@ -20,8 +20,6 @@ HOW = {
 WARM_FACTOR = 10  # a warm call is short: ten times the samples still cost next to nothing
 POOL = 3  # as `fnctl run` has it
 
-Step = Callable[[str], None]
-
 
 def serving(kind: StartKind, name: str) -> Serving:
     """The service as it has to run for calls of this kind."""
@@ -39,7 +37,7 @@ def question(id_: str, name: str, kind: StartKind, baseline: str | None) -> Ques
     return Question(id_, what, HOW[kind] + beside, "ms", over=over)
 
 
-def first_calls(ask: Question, subject: Subject, kind: StartKind, baseline: str | None, n: int, step: Step) -> Measure:
+def first_calls(ask: Question, subject: Subject, kind: StartKind, baseline: str | None, n: int) -> Measure:
     """`n` first calls of this kind, in turns with the baseline where one is named. NotMeasured where that cannot be."""
     if subject.function.model is Model.EPHEMERAL and kind is StartKind.WARM:
         raise NotMeasured("an ephemeral function has no warm calls of its own: each call has a process of its own")
@@ -51,7 +49,7 @@ def first_calls(ask: Question, subject: Subject, kind: StartKind, baseline: str 
         elif baseline == "docker":
             plain = subject.program()
             arms["docker run"] = lambda: baselines.run_to_first_answer(plain, subject.image)
-        series = interleave(arms, n, lambda done: step(f"{done} of {n} rounds"))
+        series = interleave(arms, n)
     notes = (subject.bare.interpreter.note,) if subject.bare and baseline else ()
     return Measure(ask, tuple(series), notes=notes)
 

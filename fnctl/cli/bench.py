@@ -1,0 +1,113 @@
+"""`fnctl bench`: measure a function of the project, or fnctl itself; a table, JSON, and one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fnctl.cli import output
+from fnctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from fnctl.bench.measure import Result
+    from fnctl.bench.session import Settings
+    from fnctl.progress import Progress
+
+FORMATS = ("text", "json")
+
+
+def bench(
+    function: Annotated[str | None, typer.Argument(help="The function to measure.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Measure fnctl itself, on apps made of its templates. Takes a while.")
+    ] = False,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=2, max=1000, help="First calls of each kind.")] = 20,
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", "-c", help="Connections to load it with, separated by commas.")
+    ] = "1,8,32",
+    duration: Annotated[float, typer.Option("--duration", min=1, max=600, help="Seconds of load a round.")] = 3.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds of load at each concurrency.")] = 5,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=1, help="Also tell the latency at this many requests per second.")
+    ] = None,
+    path: Annotated[str | None, typer.Option("--path", help="The path to call; the function's first address.")] = None,
+    page: Annotated[Path, typer.Option("--html", help="Where to write the page.")] = Path("bench.html"),
+    form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="The fnctl.yaml to use.")] = None,
+) -> None:
+    """Measure functions: latency by start kind, and throughput, beside what you would do without fnctl.
+
+    Starts services of its own for it, so that none may be running for the project.
+
+    \b
+    Examples:
+      fnctl bench todos
+      fnctl bench todos --path /api/todos --concurrency 1,16 -o json
+      fnctl bench --all
+    """
+    from fnctl.bench import report
+    from fnctl.bench.session import Settings
+
+    if form not in FORMATS:
+        raise UsageError(f"--output {form}: not a format", hint=f"one of: {', '.join(FORMATS)}")
+    settings = Settings(samples, duration, levels(concurrency), rounds, rate, path)
+    with output.progress() as progress:
+        result = _everything(settings, progress) if everything else _one(function, file, settings, progress)
+    if form == "json":
+        from fnctl.bench.measure import as_json
+
+        output.emit_json(as_json(result))
+    else:
+        output.emit(text(result))
+    report.write(result, page)
+    output.say(f"\nwrote {page}")
+
+
+def levels(given: str) -> tuple[int, ...]:
+    """`1,8,32` as numbers. UsageError for anything else."""
+    try:
+        found = tuple(int(part) for part in given.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1 or max(found) > 10_000:
+        raise UsageError(f"--concurrency {given}: numbers from 1 to 10000 are expected", hint="such as 1,8,32")
+    return found
+
+
+def _everything(settings: Settings, progress: Progress) -> Result:
+    from fnctl import paths
+    from fnctl.bench import suite
+
+    return suite.measure(paths.cache() / "bench" / "projects", settings, progress)
+
+
+def _one(function: str | None, file: Path | None, settings: Settings, progress: Progress) -> Result:
+    from fnctl import config
+    from fnctl.bench import one
+
+    project = config.load(Path.cwd(), file)
+    if function is None:
+        names = [known.name for known in project.functions]
+        if len(names) != 1:
+            raise UsageError("which function?", hint=f"`fnctl bench NAME`, one of: {', '.join(names)}; or --all")
+        function = names[0]
+    return one.measure(project, function, settings, progress)
+
+
+def text(result: Result) -> str:
+    """The tables of the result, then what was not measured, then the machine."""
+    from fnctl.bench import figures
+
+    parts = [
+        output.table(headers, rows)
+        for headers, rows in (figures.measure_table(result), figures.ratio_table(result), figures.load_table(result))
+        if rows
+    ]
+    if missing := figures.left_out(result):
+        parts.append("\n".join(f"not measured: {what}: {why}" for what, why in missing))
+    parts.append("\n".join(f"{name}: {value}" for name, value in result.machine))
+    if result.notes:
+        parts.append("\n".join(result.notes))
+    return "\n\n".join(parts)
