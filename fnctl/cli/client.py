@@ -113,7 +113,7 @@ def admin(path: Path, method: str, target: str) -> dict[str, Any]:
     """One call to the service's admin API; its JSON answer. Raises what `send` does, and FnctlError for a refusal."""
     with send(path, method, target, timeout_s=ADMIN_TIMEOUT_S) as response:
         body = b"".join(response.chunks())
-    if response.status != 200:
+    if response.status >= 300:
         said = body.decode(errors="replace")
         raise FnctlError(f"the service answered {method} {target} with {response.status}: {said}")
     try:

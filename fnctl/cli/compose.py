@@ -75,8 +75,9 @@ def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Pr
     """Images and bundles made where they are not there. Blocking; BuildError leaves the previous versions in place."""
     functions = select(project, names)
     specs = assets.runtimes()
-    used = [specs[name] for name in dict.fromkeys(function.runtime for function in functions)]
-    image = layers.sandbox_image(engine, used, progress)
+    # the default runtimes are in the image always: it is the one that set-up made, and services are written in one
+    names = [*(spec.name for spec in assets.default_runtimes()), *(function.runtime for function in functions)]
+    image = layers.sandbox_image(engine, [specs[name] for name in dict.fromkeys(names)], progress)
     built = execute.build(functions, engine=engine, image=image, runtimes=specs, project=project, progress=progress)
     codes = tuple(Code(function, built[function.name].bundle, specs[function.runtime]) for function in functions)
     return Prepared(project, engine, image, codes)
@@ -107,7 +108,7 @@ class Stack:
         functions = tuple(code.function for code in prepared.codes)
         self.routes = Routes(functions)
         self.gateway = Gateway(self.service.scheduler, self.routes, self.service.record)
-        self._admin = AdminServer(admin_app(self.status, self.request_stop, self.reap))
+        self._admin = AdminServer(admin_app(self.status, self.request_stop, self.reap), self.service.paths.admin_socket)
         self.loop = asyncio.get_running_loop()
         self._at = time.time()
 
@@ -121,7 +122,7 @@ class Stack:
         await self.gateway.start_unix(self.service.paths.gateway_socket)
         if self.settings.port is not None:
             self.port = await self.gateway.start(self.settings.host, self.settings.port)
-        await self._admin.start(self.service.paths.admin_socket)
+        await self._admin.start()
 
     async def stop(self) -> None:
         """In order: no new connection, what runs ends (bounded, or cut short by a second signal), containers gone."""

@@ -1,4 +1,4 @@
-"""What `fnctl run` shows while it serves: a live table on a terminal, nothing otherwise. Ends when the stack is asked to stop."""
+"""What `fnctl run` shows while it serves: a live table on a terminal, nothing otherwise. Not what it serves."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def stop(
 def _ask(paths: ProjectPaths, force: bool, pid: int) -> None:
     """Over the admin API; by signal where that does not answer, as while the service still starts."""
     try:
-        client.admin(paths.admin_socket, "POST", f"/v1/stop?force={int(force)}")
+        client.admin(paths.admin_socket, "POST", f"/v1/stop?now={int(force)}")
     except FnctlError as failure:
         if not pid:
             raise

@@ -158,6 +158,7 @@ class Link:
         self._data_factory = data_factory
         self._servers: list[asyncio.AbstractServer] = []
         self._channels: dict[str, Channel] = {}
+        self._closed = False
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -175,7 +176,7 @@ class Link:
 
     def adopt(self, role: str, channel: Channel, transport: asyncio.BaseTransport) -> bool:
         """Take a control connection, if it is the slot's own user and the first of its role."""
-        if role in self._channels or peer_uid(transport) != self.uid:
+        if self._closed or role in self._channels or peer_uid(transport) != self.uid:
             return False
         self._channels[role] = channel
         return True
@@ -206,6 +207,7 @@ class Link:
 
     def close(self) -> None:
         """Close every connection and listener, and take the sockets away. The sandbox sees end of file and ends."""
+        self._closed = True
         for server in self._servers:
             server.close()
         self._servers.clear()

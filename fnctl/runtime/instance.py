@@ -178,7 +178,7 @@ class Instance:
             self.last_exit = None
 
     def finish(self, connection: DataConnection, *, reusable: bool, error: FnctlError | None) -> None:
-        """An invocation is over: put the connection back, or clean, drain or end the instance, as Lease.release says."""
+        """An invocation is over: put the connection back, or clean, drain or end the instance (Lease.release)."""
         self.in_flight -= 1
         self.last_used = self.clock()
         if self.state is State.DEAD:
@@ -398,7 +398,7 @@ class Instance:
             self.keeper.offered(self, connection)
 
     def _welcome(self, transport: BaseTransport) -> bool:
-        if self.code is None or peer_uid(transport) != self.slot.uid:
+        if self.code is None or self.state is State.DEAD or peer_uid(transport) != self.slot.uid:
             return False
         if self.ephemeral:
             return self._parked is None

@@ -17,9 +17,9 @@ class Meter:
     """Takes receipts from the gateway, gives them on to the log store with CPU time and peak memory.
 
     CPU of a window is the instance's own (its cgroup's), divided by the invocations that ended in the window:
-    `shared_by` says how many they were, and 1 makes it exact. A forking agent reports each invocation's process by itself (wait4).
-    Peak memory is the sandbox's highest since it was made, as the kernel counts it against the limit. What cannot be
-    read (a remote engine) stays None.
+    `shared_by` says how many they were, and 1 makes it exact. A forking agent reports each invocation's process by
+    itself (wait4). Peak memory is the highest since the sandbox was made, as the kernel counts it against the limit.
+    What cannot be read (a remote engine) stays None.
     """
 
     def __init__(self, alive: Mapping[str, Instance], sink: Callable[[Receipt], None]) -> None:

@@ -67,6 +67,7 @@ class Pool(Keeper):
         settings: PoolSettings,
         data_factory: DataFactory,
         on_end: Callable[[Instance], None] = lambda instance: None,
+        cgroup_of: Callable[[int], Cgroup | None] = Cgroup.of,
     ) -> None:
         self.settings = settings
         self.target = settings.target
@@ -78,6 +79,7 @@ class Pool(Keeper):
         self._slots = slots
         self._data_factory = data_factory
         self._on_end = on_end
+        self._cgroup_of = cgroup_of
         self._gate = asyncio.Semaphore(PARALLEL_CREATES)
         self._creating = 0
         self._busy_starts = 0
@@ -118,6 +120,9 @@ class Pool(Keeper):
                 raise NoCapacity("the service is stopping", retry_after_s=1)
             await instance.greeted(GREETING_S)
             instance.cgroup = await self.call(self._cgroup, instance.sandbox)
+        except OSError as error:  # no file descriptors, no space
+            instance.end(Death.LOST)
+            raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
         except EngineError as error:
             instance.end(Death.LOST)
             raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
@@ -129,7 +134,7 @@ class Pool(Keeper):
 
     def _cgroup(self, sandbox: str) -> Cgroup | None:
         info = self.engine.inspect(sandbox)
-        return Cgroup.of(info.pid) if info is not None and info.pid else None
+        return self._cgroup_of(info.pid) if info is not None and info.pid else None
 
     def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
         return SandboxSpec(
@@ -209,13 +214,14 @@ class Pool(Keeper):
             self._changed.notify_all()
 
     async def _add(self) -> None:
+        trouble: FnctlError | None = FnctlError("a pooled container could not be made")  # a fault of ours, if it stays
         try:
-            instance = await self.create(self)
-            self.members.append(instance)
-            self.trouble = None
+            self.members.append(await self.create(self))
+            trouble = None
         except FnctlError as error:
-            self.trouble = error
+            trouble = error
         finally:
+            self.trouble = trouble
             self._creating -= 1
             self._wake.set()
 

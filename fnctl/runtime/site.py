@@ -229,6 +229,8 @@ class Site(Keeper):
 
     def withdrawn(self, instance: Instance, connection: DataConnection) -> None:
         self.free = [(owner, there) for owner, there in self.free if there is not connection]
+        if self.waiters:
+            self.grow()  # its place can be dialled for anew
 
     def died(self, instance: Instance) -> None:
         self.instances.discard(instance)

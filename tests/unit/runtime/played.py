@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError
@@ -32,8 +33,7 @@ class Upstream(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.owner.data_connected(self, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -157,17 +157,18 @@ class PlayedEngine(FakeEngine):
         super().__init__()
         self.script = script
         self.loop = loop
-        self.sandboxes: dict[str, PlayedSandbox] = {}
+        self.played: dict[str, PlayedSandbox] = {}
+        self.add_image("image")
 
     def create(self, spec: SandboxSpec) -> str:
         sandbox = super().create(spec)
         played = PlayedSandbox(Path(spec.mounts[0][0]), self.script)
-        self.sandboxes[sandbox] = played
+        self.played[sandbox] = played
         self.loop.call_soon_threadsafe(played.start)
         return sandbox
 
     def destroy(self, sandbox: str) -> None:
-        if (played := self.sandboxes.pop(sandbox, None)) is not None:
+        if (played := self.played.pop(sandbox, None)) is not None:
             self.loop.call_soon_threadsafe(played.stop)
         super().destroy(sandbox)
 
@@ -184,7 +185,7 @@ class Stage1:
         (folder / "s").mkdir()
         slots = Slots(folder / "s", "run", itertools.repeat(os.getuid(), 400))
         settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else ())
-        self.pool = Pool(self.engine, self.executor, slots, settings, Upstream)
+        self.pool = Pool(self.engine, self.executor, slots, settings, Upstream, cgroup_of=lambda pid: None)
         self.scheduler = Scheduler(
             self.pool,
             Stage(folder / "staged"),
@@ -199,7 +200,7 @@ class Stage1:
             root.mkdir()
             (root / "index.js").write_text(text)
         function = Function(name=name, path=root, runtime="node24", handler="index.js")
-        bundle = Bundle(name, "sha256:" + text.encode().hex().rjust(64, "0"), root, "node24", "index.js", 1, 1)
+        bundle = Bundle(name, "sha256:" + hashlib.sha256(text.encode()).hexdigest(), root, "node24", "index.js", 1, 1)
         return Code(replace(function, **changes), bundle, NODE)
 
     async def start(self, *codes: Code) -> None:
@@ -226,12 +227,14 @@ class Stage1:
     def sandbox_of(self, lease: Lease) -> PlayedSandbox:
         instance = self.pool.alive[lease.instance]
         assert instance.sandbox is not None
-        return self.engine.sandboxes[instance.sandbox]
+        return self.engine.played[instance.sandbox]
 
     async def close(self) -> None:
         await self.scheduler.close()
         await asyncio.wait_for(self.pool.close(), 5)
         self.executor.shutdown()
+        for _ in range(5):  # transports that were closed last say so on the loop's next turns
+            await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:

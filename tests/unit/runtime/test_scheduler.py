@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
 from fnctl.model import Isolation, Model, Scale, StartKind
@@ -30,7 +31,7 @@ def play(folder: Path, history: History, **settings: Any) -> None:
         assert stage.engine.list({}) == []
         assert not stage.pool.alive
 
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 def test_first_invocation_takes_the_booted_instance_and_says_so(tmp_path: Path) -> None:
