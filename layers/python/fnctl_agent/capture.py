@@ -1,4 +1,4 @@
-"""Takes the calls by which main programs serve (`app.run()` and the like), in place of a port. Not the serving of it."""
+"""Takes the calls by which main programs serve (`app.run()`), in place of a port. Not the serving of it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ What a child could still change on purpose about its parent (the same user): sto
 priority. That harms later invocations of the same function only, and the host's deadlines catch it.
 """
 
-# ruff: noqa: PTH  (names below /proc, read on the way to every load: strings will do)
+# names below /proc, read on the way to every load: strings will do:
+# ruff: noqa: PTH115, PTH123, PTH208
 from __future__ import annotations
 
 import contextlib
@@ -36,9 +37,9 @@ COULD_NOT_START = 86  # exit code of a child that failed before it could take a 
 _prctl = ctypes.CDLL(None).prctl
 
 
-def obstacle(control: Control, writable: list[bytes]) -> str | None:
+def obstacle(control: Control, writable: list[bytes] | None) -> str | None:
     """Why this process must not be a template: something in it would be shared between invocations; or None."""
-    if os.environ.get("FNCTL_SUPERVISED") != "1" or os.getppid() != 1:
+    if writable is None:
         return "it is not alone in a sandbox"
     if len(os.listdir("/proc/self/task")) > 1:
         return "it has threads"
@@ -175,7 +176,8 @@ def _clean(writable: list[bytes]) -> None:
         if time.monotonic() > deadline:
             os._exit(1)
         time.sleep(0.0002)  # orphans are PID 1's to reap
-    if not all([wipe(folder) for folder in writable]):
+    if left := [folder for folder in writable if not wipe(folder)]:
+        sys.stderr.write(f"could not empty {left}\n")
         os._exit(1)
 
 

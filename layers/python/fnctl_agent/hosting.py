@@ -27,7 +27,7 @@ class Hosting:
     """One load, from the message to the end of the process. All methods that serve stay in there for good."""
 
     def __init__(
-        self, control: Control, load: Mapping[str, Any], servers: SimpleNamespace, writable: list[bytes]
+        self, control: Control, load: Mapping[str, Any], servers: SimpleNamespace, writable: list[bytes] | None
     ) -> None:
         self._control = control
         self._load = load
@@ -79,7 +79,7 @@ class Hosting:
         serve_one = self._one(found)
         obstacle = forking.obstacle(self._control, self._writable)
         self._loaded(found, fork=obstacle is None)
-        if obstacle is None:
+        if obstacle is None and self._writable is not None:
             forking.run(self._control, serve_one, self._writable)
         serve_one(dial(self._control.root, "data"))
         self._leave()

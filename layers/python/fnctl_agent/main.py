@@ -23,7 +23,7 @@ def main() -> None:
         return
     logs.install(marked=True)
     root = os.environ.pop("FNCTL_ROOT", "/fn")
-    writable = [os.fsencode(folder) for folder in os.environ.pop("FNCTL_WIPE", "").split(":") if folder]
+    writable = _writable()
     control = Control(root)
     control.hello(RUNTIME)
     load = control.wait_load()
@@ -36,3 +36,13 @@ def main() -> None:
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
     hosting.serve(found)
+
+
+def _writable() -> list[bytes] | None:
+    """The folders to wipe between invocations; None where this process is not alone with a supervisor in a sandbox.
+
+    Killing "every other process" must not be tried anywhere else.
+    """
+    folders = os.environ.pop("FNCTL_WIPE", "")
+    supervised = os.environ.pop("FNCTL_SUPERVISED", "") == "1" and os.getppid() == 1
+    return [os.fsencode(folder) for folder in folders.split(":") if folder] if supervised else None

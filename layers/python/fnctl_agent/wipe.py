@@ -1,6 +1,7 @@
 """Emptying the folders that a function can write to. Assumes that nobody else runs in the sandbox."""
 
-# ruff: noqa: PTH  (names are bytes here, and pathlib has none)
+# names are bytes here, and pathlib has none:
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH208
 from __future__ import annotations
 
 import contextlib

@@ -112,7 +112,10 @@ class SandboxHost:
         self._listeners = {name: self._listen(name) for name in ("supervisor", "agent", "data", "log")}
         self._log_thread = threading.Thread(target=self._accept_logs, daemon=True)
         self._log_thread.start()
-        self._idle: list[socket.socket] = []
+        self.supervisor: Channel = None  # type: ignore[assignment]  # from start()
+        self.agent: Channel = None  # type: ignore[assignment]  # from boot()
+        self._connection: socket.socket | None = None
+        self._accepted: list[socket.socket] = []
 
     def _listen(self, name: str) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
@@ -165,6 +168,8 @@ class SandboxHost:
     def boot(self) -> Message:
         self.supervisor.send("boot", argv=list(self.runtime.agent), env=dict(self.runtime.environment))
         self.supervisor.expect("started")
+        if self.agent:
+            self.agent.close()
         self.agent = self._accept_control("agent")
         return self.agent.expect("hello")
 
@@ -186,12 +191,13 @@ class SandboxHost:
     def load(self, handler: str, **fields: Any) -> Message:
         self.send_load(handler, **fields)
         loaded = self.agent.expect("loaded")
-        self._idle = [self.accept_data()]
+        self._connection = self.accept_data()
         return loaded
 
     def accept_data(self) -> socket.socket:
         sock, _ = self._listeners["data"].accept()
         sock.settimeout(WAIT_S)
+        self._accepted.append(sock)
         return sock
 
     def dial(self, count: int) -> list[socket.socket]:
@@ -200,12 +206,13 @@ class SandboxHost:
 
     @property
     def connection(self) -> socket.socket:
-        """The first data connection."""
-        return self._idle[0]
+        """The connection that the agent dialled by itself."""
+        assert self._connection is not None, "nothing is loaded"
+        return self._connection
 
     def next_connection(self) -> None:
         """Take the connection that a forking agent dialled for its next invocation."""
-        self._idle = [self.accept_data()]
+        self._connection = self.accept_data()
 
     def request(
         self,
@@ -239,14 +246,14 @@ class SandboxHost:
         return client.getresponse()
 
     def stop(self) -> None:
-        for name in ("supervisor", "agent"):
-            if channel := getattr(self, name, None):
+        for channel in (self.supervisor, self.agent):
+            if channel:
                 channel.close()
         for listener in self._listeners.values():
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        for sock in self._idle:
+        for sock in self._accepted:
             sock.close()
         if self.sandbox:
             self._engine.destroy(self.sandbox)
