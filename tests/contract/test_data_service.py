@@ -74,7 +74,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def table(request: pytest.FixtureRequest) -> str:
     """A table of the test's own: tests share the service, not their records."""
-    return request.node.name.lower().replace("[", "_").replace("]", "").replace("-", "_")[:60]
+    name: str = request.node.name
+    return name.lower().replace("[", "_").replace("]", "").replace("-", "_")[:60]
 
 
 def titles(service: Service, path: str) -> list[str]:
