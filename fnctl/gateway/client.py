@@ -15,12 +15,12 @@ from typing import cast
 from fnctl.errors import FnctlError, TooLarge
 from fnctl.gateway.body import Body, body_of, chunk, last_chunk
 from fnctl.gateway.door import Door
-from fnctl.gateway.exchange import NEVER, Exchange
+from fnctl.gateway.exchange import NEVER, Exchange, may_tunnel
 from fnctl.gateway.head import CHUNKED, RequestHead, RequestParser, hopeless, malformed
 from fnctl.gateway.index import index_page
 from fnctl.gateway.refusal import HeadTooLarge, SlowClient, error_body, error_headers
 from fnctl.gateway.routes import Index, Match, Redirect
-from fnctl.gateway.wire import CLOSE, CONTINUE, answer_head, own_fields
+from fnctl.gateway.wire import CLOSE, CONTINUE, answer_head, own_fields, request_stem
 
 Matcher = Callable[[bytes, bytes, bytes], Match | Redirect | Index]
 
@@ -45,6 +45,7 @@ class ClientConnection(asyncio.Protocol):
         "_deadline",
         "_door",
         "_exchange",
+        "_forwarded",
         "_held",
         "_match",
         "_parser",
@@ -54,9 +55,11 @@ class ClientConnection(asyncio.Protocol):
         "_received",
         "_scanned",
         "_stalled",
+        "_stem",
+        "_stem_head",
+        "_stem_match",
         "_transport",
         "closing",
-        "forwarded",
     )
 
     def __init__(self, door: Door, match: Matcher) -> None:
@@ -77,7 +80,10 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False  # we do not read
         self._stalled = False  # the client does not read
         self.closing = False
-        self.forwarded = b""
+        self._forwarded = b""
+        self._stem = b""  # of the last request, which the next often equals: and what it was made from
+        self._stem_head: RequestHead | None = None
+        self._stem_match: Match | None = None
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
@@ -88,7 +94,7 @@ class ClientConnection(asyncio.Protocol):
             return
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) and peer else "127.0.0.1"
-        self.forwarded = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\n".encode()
+        self._forwarded = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\n".encode()
         self._deadline = time.monotonic() + self._door.limits.head_s
         self._door.enter(self)
 
@@ -178,7 +184,10 @@ class ClientConnection(asyncio.Protocol):
         if door.draining or not head.fields.keep_alive:
             self.closing = True
         if isinstance(routed, Match):
-            self._serve(Exchange(door, self, head, routed, at, started), head)
+            if head is not self._stem_head or routed is not self._stem_match:
+                self._stem_head, self._stem_match = head, routed
+                self._stem = request_stem(head, routed, self._forwarded, tunnels=may_tunnel(head, routed))
+            self._serve(Exchange(door, self, head, routed, self._stem, at, started), head)
         elif isinstance(routed, Redirect):
             self._answer(308, b"Location: %b\r\n" % routed.location, b"", head)
         else:

@@ -26,12 +26,12 @@ from fnctl.gateway.wire import (
     error_head,
     interim_head,
     own_fields,
-    request_head,
+    request_tail,
     response_head,
     server_timing,
     switching,
 )
-from fnctl.model import Model, Receipt
+from fnctl.model import Model
 from fnctl.runtime.lease import Lease, Waiter
 
 NEVER = math.inf
@@ -41,7 +41,6 @@ CLIENT_GONE = 499  # nginx's status for it; only receipts have it
 class Client(Protocol):
     """The connection that the request came on."""
 
-    forwarded: bytes  # X-Forwarded-For and -Proto, with CRLF
     closing: bool  # the connection ends after this response
 
     def write(self, data: bytes) -> None: ...
@@ -57,6 +56,11 @@ class Client(Protocol):
     def touch(self) -> None:
         """A tunnel is in use."""
         ...
+
+
+def may_tunnel(head: RequestHead, match: Match) -> bool:
+    """A WebSocket outlives the one invocation that an ephemeral instance serves."""
+    return head.fields.websocket and match.function.model is Model.RESIDENT
 
 
 class Exchange:
@@ -80,11 +84,15 @@ class Exchange:
     _status = 0  # that the client was told
     _paused = False
 
-    def __init__(self, door: Door, client: Client, head: RequestHead, match: Match, at: float, started: float) -> None:
+    def __init__(
+        self, door: Door, client: Client, head: RequestHead, match: Match, stem: bytes, at: float, started: float
+    ) -> None:
+        """`stem`: of the request as the function gets it (wire.request_stem)."""
         self._door = door
         self._client = client
         self._head = head
         self._match = match
+        self._stem = stem
         self._at = at
         self._started = self._leased_at = started
         self.id = invocation = door.next_id(at)
@@ -92,7 +100,7 @@ class Exchange:
         if head.method == b"HEAD":
             self.bodyless = True
         if head.fields.websocket:
-            self.tunnels = match.function.model is Model.RESIDENT
+            self.tunnels = may_tunnel(head, match)
         door.in_flight += 1
 
     # -- from the client -------------------------------------------------------------------------------------------
@@ -188,9 +196,7 @@ class Exchange:
         timeout_s = self._match.function.timeout_s
         upstream = cast(Upstream, lease.connection)
         deadline_ms = (self._at + now - self._started + timeout_s) * 1000
-        request = request_head(
-            self._head, self._match, self._client.forwarded, self._id, deadline_ms, tunnels=self.tunnels
-        )
+        request = request_tail(self._stem, self._id, deadline_ms)
         if self._backlog:
             request += b"".join(self._backlog)
         if not upstream.send(self, request):
@@ -360,23 +366,18 @@ class Exchange:
             if self._paused:
                 upstream.resume_reading()
             upstream.forget()
-        if lease is not None:
-            lease.release(reusable=reusable, error=error)
-        door.sink(self._receipt(now, verdict, detail))
-        self._client.finished(clean)
-
-    def _receipt(self, now: float, verdict: str, detail: str | None) -> Receipt:
-        lease, head = self._lease, self._head
-        method, path = head.method.decode(), head.target.decode("latin-1")
+        head = self._head
+        asked = head.method.decode(), head.target.decode("latin-1"), detail
         total_ms = (now - self._started) * 1000
         if lease is None:
-            return refused_receipt(
-                self.id, self._match.function.name, self._status, verdict, self._at, total_ms, method, path, detail
-            )
-        handler_ms = (now - self._leased_at) * 1000
-        return served_receipt(
-            self.id, lease, self._status, verdict, self._at, handler_ms, total_ms, method, path, detail
-        )
+            name = self._match.function.name
+            receipt = refused_receipt(self.id, name, self._status, verdict, self._at, total_ms, *asked)
+        else:
+            lease.release(reusable=reusable, error=error)
+            handler_ms = (now - self._leased_at) * 1000
+            receipt = served_receipt(self.id, lease, self._status, verdict, self._at, handler_ms, total_ms, *asked)
+        door.sink(receipt)
+        self._client.finished(clean)
 
 
 def _agent_error(function: str, code: str, body: bytes) -> FunctionError:

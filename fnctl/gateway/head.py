@@ -68,6 +68,7 @@ class ResponseHead(NamedTuple):
     reason: bytes
     http_1_1: bool
     fields: ResponseFields
+    lines: bytes  # status line and forwarded fields, for the client
 
 
 def malformed(what: str, hint: str | None = None) -> UsageError:
@@ -86,24 +87,35 @@ def hopeless(data: bytes | bytearray, start: int = 0) -> bool:
 class RequestParser:
     """Parses the heads of one connection. Raises `UsageError` (bad_request).
 
-    Clients repeat their fields from request to request, so the last block that was parsed is kept with its result.
+    Clients repeat themselves from request to request, whole heads or all but the first line: what was parsed last is
+    kept with its result.
     """
 
-    __slots__ = ("_block", "_fields", "_http_1_1")
+    __slots__ = ("_block", "_fields", "_head", "_http_1_1", "_whole")
 
     def __init__(self) -> None:
+        self._whole = b""
+        self._head: RequestHead | None = None
         self._block: bytes | None = None
         self._http_1_1 = False
         self._fields: RequestFields | None = None
 
     def parse(self, data: bytes, end: int) -> RequestHead:
-        """`data[:end]` is a head with its empty line."""
+        """`data[:end]` is a head with its empty line. An equal head gives the same object."""
+        whole = data[:end]
+        if whole == self._whole and self._head is not None:
+            return self._head
+        self._head = head = self._parse(whole)
+        self._whole = whole
+        return head
+
+    def _parse(self, data: bytes) -> RequestHead:
         line = _REQUEST_LINE.match(data)
         if line is None:
             raise malformed("the request line", "is this HTTP/1.1? TLS and HTTP/2 are not spoken here")
         method, target, minor = line.groups()
         http_1_1 = minor == b"1"
-        block = data[line.end() : end - 2]
+        block = data[line.end() : -2]
         fields = self._fields
         if fields is None or block != self._block or http_1_1 is not self._http_1_1:
             fields = _request_fields(block, http_1_1)
@@ -216,25 +228,30 @@ def _request_length(special: dict[bytes, bytes], http_1_1: bool) -> int:
 
 
 class ResponseParser:
-    """Parses the heads of one data connection. Raises `FunctionError` (bad_response)."""
+    """Parses the heads of one data connection, and keeps the last. Raises `FunctionError` (bad_response)."""
 
-    __slots__ = ("_block", "_fields")
+    __slots__ = ("_head", "_whole")
 
     def __init__(self) -> None:
-        self._block: bytes | None = None
-        self._fields: ResponseFields | None = None
+        self._whole = b""
+        self._head: ResponseHead | None = None
 
     def parse(self, data: bytes, end: int) -> ResponseHead:
+        whole = data[:end]
+        if whole == self._whole and self._head is not None:
+            return self._head
+        self._head = head = self._parse(whole)
+        self._whole = whole
+        return head
+
+    def _parse(self, data: bytes) -> ResponseHead:
         line = _STATUS_LINE.match(data)
         if line is None:
             raise bad_response("its status line is malformed")
         minor, status, reason = line.groups()
-        block = data[line.end() : end - 2]
-        fields = self._fields
-        if fields is None or block != self._block:
-            fields = _response_fields(block)
-            self._block, self._fields = block, fields
-        return ResponseHead(int(status), reason or b"", minor == b"1", fields)
+        fields = _response_fields(data[line.end() : -2])
+        lines = b"HTTP/1.1 %b %b\r\n%b" % (status, reason or b"", fields.forward)
+        return ResponseHead(int(status), reason or b"", minor == b"1", fields, lines)
 
 
 def _response_fields(block: bytes) -> ResponseFields:

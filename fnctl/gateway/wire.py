@@ -18,51 +18,43 @@ _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 _WARM = b"Server-Timing: start;desc=warm, queue;dur=0.0, container;dur=0.0, runtime;dur=0.0, load;dur=0.0, handler;dur="
 
 
-def request_head(
-    head: RequestHead, match: Match, forwarded: bytes, invocation: bytes, deadline_ms: float, *, tunnels: bool
-) -> bytes:
-    """For the agent (layers/PROTOCOL.md, Data connection). `forwarded`: fields of the client's connection."""
+def request_stem(head: RequestHead, match: Match, forwarded: bytes, *, tunnels: bool) -> bytes:
+    """What is the same in equal requests of one connection; `request_tail` follows. `forwarded`: X-Forwarded-*."""
     length = head.fields.length
     if length > 0 or (length == 0 and head.method in _WITH_BODY):
         framing = b"Content-Length: %d\r\n" % length
     else:
         framing = _CHUNKED if length < 0 else b""
-    if tunnels:
-        framing += _WEBSOCKET
-    return b"%b %b HTTP/1.1\r\n%b%b%b%bX-Fnctl-Invocation-Id: %b\r\nX-Fnctl-Deadline-Ms: %d\r\n\r\n" % (
+    return b"%b %b HTTP/1.1\r\n%b%b%b%b%b" % (
         head.method,
         match.target,
         head.fields.forward,
         forwarded,
         match.headers,
         framing,
-        invocation,
-        deadline_ms,
+        _WEBSOCKET if tunnels else b"",
     )
+
+
+def request_tail(stem: bytes, invocation: bytes, deadline_ms: float) -> bytes:
+    """The whole head, for the agent (layers/PROTOCOL.md, Data connection)."""
+    return b"%bX-Fnctl-Invocation-Id: %b\r\nX-Fnctl-Deadline-Ms: %d\r\n\r\n" % (stem, invocation, deadline_ms)
 
 
 def response_head(head: ResponseHead, length: int, own: bytes, date: bytes, *, bodyless: bool, chunked: bool) -> bytes:
     """For the client. `length` of the payload, negative where it is not known; `own`: the gateway's fields."""
     fields = head.fields
-    status = head.status
-    if bodyless or status == 304:
+    if bodyless or head.status == 304:
         length = fields.length  # what a GET would have brought, where that was said
     framing = _CHUNKED if chunked else b""
-    if length >= 0 and status != 204:
+    if length >= 0 and head.status != 204:
         framing = b"Content-Length: %d\r\n" % length
-    return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
-        status,
-        head.reason,
-        fields.forward,
-        framing,
-        b"" if fields.dated else date,
-        own,
-    )
+    return b"%b%b%b%b\r\n" % (head.lines, framing, b"" if fields.dated else date, own)
 
 
 def interim_head(head: ResponseHead) -> bytes:
     """A 1xx response."""
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, head.fields.forward)
+    return head.lines + b"\r\n"
 
 
 def switching(head: ResponseHead, own: bytes) -> bytes:
