@@ -17,8 +17,10 @@ WORKING = ".work-"  # folders that a process works in are named so; a build remo
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """`kind`: container, network, volume, image, bundle, slots or cache. `size_bytes` is an upper bound for images,
-    which share layers."""
+    """`kind`: container, network, volume, image, bundle, dependencies, slots or cache.
+
+    `size_bytes` is an upper bound for images, which share layers.
+    """
 
     kind: str
     name: str
@@ -35,9 +37,10 @@ class Inventory:
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     images: tuple[ImageInfo, ...] = ()
-    # per project id: digests and images that its release records name, older versions included
+    # per project id: digests, images and dependency keys that its release records name, older versions included
     released: Mapping[str, frozenset[str]] = field(default_factory=dict)
     bundles: tuple[Path, ...] = ()
+    dependencies: tuple[Path, ...] = ()  # installed trees, by the key that a release record names
     slots: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)  # per project id
     cache: tuple[Path, ...] = ()
 
@@ -86,11 +89,12 @@ def _image_is_left(image: ImageInfo, live: frozenset[str], everything: bool) -> 
 
 def _folders(there: Inventory, everything: bool, size: Callable[[Path], int]) -> Iterator[Leftover]:
     kept = {name.removeprefix("sha256:") for name in _named(there, everything)}
-    for bundle in there.bundles:
-        if bundle.name not in kept and not bundle.name.startswith(WORKING):
-            yield Leftover("bundle", bundle.name[:12], str(bundle), size(bundle))
-    for project, folders in sorted(there.slots.items()):
-        for folder in folders if project not in there.live else ():
+    for kind, folders in (("bundle", there.bundles), ("dependencies", there.dependencies)):
+        for folder in folders:
+            if folder.name not in kept and not folder.name.startswith(WORKING):
+                yield Leftover(kind, folder.name[:12], str(folder), size(folder))
+    for project, slots in sorted(there.slots.items()):
+        for folder in slots if project not in there.live else ():
             yield Leftover("slots", f"{project}/{folder.name}", str(folder), size(folder))
     for folder in there.cache if everything and not there.live else ():
         if not folder.name.startswith(WORKING):
@@ -105,6 +109,8 @@ def _named(there: Inventory, everything: bool) -> set[str]:
 
 def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inventory:
     """Ask the engine and read the state folders. `holder` tells who holds a project's lock."""
+    from fnctl.build import install
+
     projects = {folder.name: ProjectPaths(folder) for folder in _entries(paths.home() / "projects")}
     return Inventory(
         live=frozenset(name for name, each in projects.items() if holder(each.lock) is not None),
@@ -114,6 +120,7 @@ def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inve
         images=tuple(engine.images(OURS)),
         released={name: frozenset(_released(each.releases)) for name, each in projects.items()},
         bundles=_entries(paths.bundles()),
+        dependencies=_entries(install.folder()),
         slots={name: _entries(each.slots) for name, each in projects.items()},
         cache=_entries(paths.cache()),
     )
@@ -125,10 +132,9 @@ def _released(folder: Path) -> Iterable[str]:
     for file in _entries(folder):
         release = record.read(folder, file.stem) if file.suffix == ".json" else None
         if release is not None:
-            for each in (release, *release.before):
-                yield each.digest
-                if each.image:
-                    yield each.image
+            digests = [release.digest, *(each.digest for each in release.before)]
+            images = [release.image, *(each.image for each in release.before)]
+            yield from (name for name in (*digests, *images, release.dependencies) if name)
 
 
 def _entries(folder: Path) -> tuple[Path, ...]:

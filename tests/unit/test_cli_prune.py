@@ -28,8 +28,9 @@ THERE = Inventory(
         image("sandbox:1", "layer"), image(None, "layer"), image("f:live", "function"), image("f:dead", "function"),
         image("f:old", "function"),
     ),
-    released={"live": frozenset({"sha256:aa", "f:live"}), "dead": frozenset({"sha256:bb", "f:dead"})},
+    released={"live": frozenset({"sha256:aa", "f:live", "dd"}), "dead": frozenset({"sha256:bb", "f:dead"})},
     bundles=(Path("/b/aa"), Path("/b/bb"), Path("/b/cc"), Path("/b/.work-1")),
+    dependencies=(Path("/d/dd"), Path("/d/ee")),
     slots={"live": (Path("/s/1"),), "dead": (Path("/s/2"),)},
     cache=(Path("/c/downloads"),),
 )  # fmt: skip
@@ -42,14 +43,15 @@ def taken(there: Inventory, everything: bool = False, volumes: bool = False) -> 
 
 def test_what_a_next_run_uses_stays() -> None:
     assert taken(THERE) == [
-        "container id-d", "container id-e", "network dn", "image id-None", "image f:old", "bundle /b/cc", "slots /s/2",
+        "container id-d", "container id-e", "network dn", "image id-None", "image f:old", "bundle /b/cc",
+        "dependencies /d/ee", "slots /s/2",
     ]  # fmt: skip
 
 
 def test_all_takes_what_no_running_service_uses() -> None:
     assert taken(THERE, everything=True) == [
         "container id-d", "container id-e", "network dn", "image f:dead", "image f:old", "bundle /b/bb", "bundle /b/cc",
-        "slots /s/2",
+        "dependencies /d/ee", "slots /s/2",
     ]  # fmt: skip
 
 
@@ -69,8 +71,8 @@ def test_volumes_go_only_where_asked_for() -> None:
 
 def test_it_is_told_what_and_how_much() -> None:
     found = list(leftovers(THERE, everything=False, volumes=False, size=lambda path: 2_000_000))
-    assert total(found) == "2 containers, 1 network, 2 images, 1 bundle, 1 slots, at most 4.0 MB"
-    assert "bundle     cc       2.0 MB" in listing(found)
+    assert total(found) == "2 containers, 1 network, 2 images, 1 bundle, 1 dependencies, 1 slots, at most 6.0 MB"
+    assert "bundle        cc       2.0 MB" in listing(found)
 
 
 def test_a_linked_file_frees_nothing(tmp_path: Path) -> None:
