@@ -300,7 +300,7 @@ class Exchange:
 
     def _response(self, head: ResponseHead, length: int, now: float) -> bytes:
         self._status = head.status
-        date = self._door.date(self._at)
+        date = b"" if head.fields.dated else self._door.date(self._at)
         return response_head(head, length, self._own_fields(now), date, bodyless=self.bodyless, chunked=self._chunked)
 
     def _own_fields(self, now: float) -> bytes:

@@ -42,14 +42,14 @@ def request_tail(stem: bytes, invocation: bytes, deadline_ms: float) -> bytes:
 
 
 def response_head(head: ResponseHead, length: int, own: bytes, date: bytes, *, bodyless: bool, chunked: bool) -> bytes:
-    """For the client. `length` of the payload, negative where it is not known; `own`: the gateway's fields."""
-    fields = head.fields
+    """For the client. `length` of the payload, negative where it is not known; `own`: the gateway's fields; `date`:
+    the Date field where the response has none."""
     if bodyless or head.status == 304:
-        length = fields.length  # what a GET would have brought, where that was said
+        length = head.fields.length  # what a GET would have brought, where that was said
     framing = _CHUNKED if chunked else b""
     if length >= 0 and head.status != 204:
         framing = b"Content-Length: %d\r\n" % length
-    return b"%b%b%b%b\r\n" % (head.lines, framing, b"" if fields.dated else date, own)
+    return b"%b%b%b%b\r\n" % (head.lines, framing, date, own)
 
 
 def interim_head(head: ResponseHead) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,9 @@ from fnctl.errors import FunctionError, UsageError
 from fnctl.gateway.body import ChunkedBody, CountedBody, chunk, last_chunk
 from fnctl.gateway.head import CHUNKED, UNTIL_CLOSE, RequestHead, RequestParser, ResponseHead, ResponseParser, hopeless
 from fnctl.gateway.ids import InvocationIds
+from fnctl.gateway.receipts import served_receipt
+from fnctl.model import Receipt, StartKind
+from fnctl.runtime.lease import Lease
 
 
 def request(head: bytes) -> RequestHead:
@@ -212,6 +218,23 @@ def test_a_counted_body_ends_where_it_said() -> None:
     body = CountedBody(5)
     assert body.feed(b"hel") == (b"hel", None)
     assert body.feed(b"loGET") == (b"lo", b"GET")
+
+
+def test_a_served_receipt_is_one_like_any_other() -> None:
+    class Warm:
+        connection = None
+        instance, function, version, start = "i-1", "app", "0123", StartKind.WARM
+        queue_ms, container_ms, runtime_ms, load_ms = 1.0, 2.0, 3.0, 4.0
+
+    made = served_receipt("id", cast(Lease, Warm()), 200, "ok", 9.0, 5.2, 6.0, "GET", "/", None)
+    assert made == Receipt(
+        id="id", function="app", version="0123", start=StartKind.WARM, status=200, verdict="ok", at=9.0, queue_ms=1.0,
+        container_ms=2.0, runtime_ms=3.0, load_ms=4.0, handler_ms=5.2, total_ms=6.0, billed_ms=6, instance="i-1",
+        method="GET", path="/",
+    )  # fmt: skip
+    assert replace(made, cpu_ms=1.5).cpu_ms == 1.5
+    with pytest.raises(FrozenInstanceError):
+        made.status = 500  # type: ignore[misc]
 
 
 def test_ids_are_unique_and_sorted_even_when_the_clock_steps_back() -> None:
