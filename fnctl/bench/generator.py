@@ -15,13 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import uvloop
 
 CONNECT_S = 10.0
-DRAIN_S = 5.0  # after the end of sending, answers may still come for as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Job:
     unix: str = ""
     fds: tuple[int, ...] = ()
     rate: float | None = None
+    drain_s: float = 5.0  # (open loop) after the end of sending, answers may still come for as long
 
 
 @dataclass(slots=True)
@@ -59,8 +59,7 @@ class Client(asyncio.Protocol):
         self.usable = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         self._parser = httptools.HttpResponseParser(self)
         self.usable = True
 
@@ -105,9 +104,17 @@ class Run:
         self._waiting: deque[float] = deque()  # open loop: when each request not yet sent was due
         self._dialling: set[asyncio.Task[None]] = set()
         self._end = 0.0
+        self._over = False  # what ends from now on is our own doing
+        self._broken: BaseException | None = None
         self.tally = Tally()
 
+    def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault in a callback would otherwise pass for a server that does not answer."""
+        self._broken = self._broken or context.get("exception") or RuntimeError(context["message"])
+
     async def go(self) -> Tally:
+        """Run the job to its end. A fault of the generator's own is raised, never counted."""
+        self._loop.set_exception_handler(self._note)
         for index in range(len(self._job.fds) or self._job.connections):
             await asyncio.wait_for(self._dial(index), CONNECT_S)
         cpu, began = time.process_time(), time.perf_counter()
@@ -118,10 +125,13 @@ class Run:
             await self._open(self._job.rate, began)
         self.tally.took_s = time.perf_counter() - began
         self.tally.cpu_s = time.process_time() - cpu
+        self._over = True
         for task in self._dialling:
             task.cancel()
         for client in self._clients:
             client.close()
+        if self._broken is not None:
+            raise self._broken
         return self.tally
 
     async def _dial(self, index: int = 0) -> None:
@@ -139,7 +149,7 @@ class Run:
 
     def _freed(self, client: Client, due: float, status: int) -> None:
         now = time.perf_counter()
-        if not self._end or (now > self._end and self._job.rate is None):
+        if self._over or (now > self._end and self._job.rate is None):
             return
         if 200 <= status < 400:
             self.tally.latencies_ms.append((now - due) * 1000)
@@ -163,7 +173,7 @@ class Run:
         try:
             await asyncio.wait_for(self._dial(), CONNECT_S)
         except OSError:
-            self.tally.failed += 1
+            self.tally.failed += not self._over
             return
         self._next(self._idle.pop())
 
@@ -195,7 +205,7 @@ class Run:
             self._waiting.append(due)
             while self._idle and self._waiting:
                 self._next(self._idle.popleft())
-        deadline = time.perf_counter() + DRAIN_S
+        deadline = time.perf_counter() + self._job.drain_s
         await self._answered(deadline)
         self.tally.late = len(self._waiting) + sum(client.busy for client in self._clients)
 

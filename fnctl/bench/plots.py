@@ -15,6 +15,7 @@ RIGHT = 70  # of the width, for the figure at a bar's end
 ROW = 34
 TOP, BOTTOM = 8, 26
 TICKS = 5
+LEAST = 1e-9  # nothing measured here is smaller in its unit: it is nought
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def place(value: float, top: float) -> float:
 
 def axis_end(most: float) -> float:
     """The next of 1, 2, 2.5, 5 × 10ⁿ at or above `most`, so that five ticks come out even."""
-    if most <= 0:
+    if most < LEAST:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(most))
     # 1e-9: a value that is a round number itself must not be pushed one step up by its last bit
