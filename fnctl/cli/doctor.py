@@ -100,20 +100,24 @@ def _engine_disk(facts: EngineFacts) -> Iterator[Finding]:
 
 def _state(engine: Engine) -> Iterator[Finding]:
     from fnctl.build.base import BASE
-    from fnctl.cli.leftovers import OURS, Inventory, leftovers
+    from fnctl.cli.leftovers import OURS, Inventory, elsewhere, leftovers
     from fnctl.engine.base import LABEL_ROLE
 
     tags = [tag for image in engine.images({**OURS, LABEL_ROLE: "layer"}) for tag in image.tags]
     base = BASE if engine.image(BASE) is not None else None
     yield from checks.images(base, next((tag for tag in tags if tag.startswith("fnctl/sandbox:")), None))
-    there = Inventory(live=_live(), containers=tuple(engine.list(OURS)))
+    containers = tuple(engine.list(OURS))
+    there = Inventory(live=_live() | elsewhere(containers, _projects()), containers=containers)
     yield checks.leftovers(len(list(leftovers(there, everything=False, volumes=False, size=lambda path: 0))))
 
 
 def _live() -> frozenset[str]:
+    return frozenset(name for name, folder in _projects().items() if holder(folder / "lock") is not None)
+
+
+def _projects() -> dict[str, Path]:
     folder = paths.home() / "projects"
-    found = folder.iterdir() if folder.is_dir() else ()
-    return frozenset(each.name for each in found if holder(each / "lock") is not None)
+    return {each.name: each for each in folder.iterdir()} if folder.is_dir() else {}
 
 
 def _port_problem(port: int) -> str | None:

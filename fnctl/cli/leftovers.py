@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from fnctl.model import SandboxInfo
 from fnctl.paths import ProjectPaths
 
 OURS: Mapping[str, str] = {LABEL: "1"}
+OUR_NAMES = "fnctl/"
 WORKING = ".work-"  # folders that a process works in are named so; a build removes its own
 
 
@@ -32,7 +33,7 @@ class Leftover:
 class Inventory:
     """Everything of ours that there is. The values are of one moment; what is used since then refuses to be removed."""
 
-    live: frozenset[str] = frozenset()  # ids of projects with a running service
+    live: frozenset[str] = frozenset()  # ids of projects with a running service, of this home or another
     containers: tuple[SandboxInfo, ...] = ()
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -72,19 +73,28 @@ def _container_is_left(box: SandboxInfo, live: frozenset[str]) -> bool:
 
 
 def _images(there: Inventory, everything: bool) -> Iterator[Leftover]:
+    """Only names that fnctl gave are taken away: an image that somebody tagged otherwise stays under that name."""
     released = _named(there, everything)
     for image in there.images:
-        if released.intersection(image.tags) or not _image_is_left(image, there.live, everything):
+        if released.intersection(image.tags) or not _image_is_left(image, there, everything):
             continue
-        for target in image.tags or (image.id,):
-            yield Leftover("image", target, target, image.size_bytes)
+        if not image.tags:
+            yield Leftover("image", image.id.removeprefix("sha256:")[:12], image.id, image.size_bytes)
+        for tag in image.tags:
+            if tag.startswith(OUR_NAMES):
+                yield Leftover("image", tag, tag, image.size_bytes)
 
 
-def _image_is_left(image: ImageInfo, live: frozenset[str], everything: bool) -> bool:
-    """Of an image that no release names: a function's is left over; one of fnctl's layers is there to be used again."""
-    if image.labels.get(LABEL_ROLE) == "function":
+def _image_is_left(image: ImageInfo, there: Inventory, everything: bool) -> bool:
+    """Of an image that no release here names. A function's has its project in its name: `fnctl/PROJECT/FUNCTION:…`."""
+    if not image.tags:
         return True
-    return not live if everything else not image.tags
+    if image.labels.get(LABEL_ROLE) != "function":
+        return everything and not there.live  # a layer: there to be used again
+    projects = {tag.split("/")[1] for tag in image.tags if tag.startswith(OUR_NAMES) and tag.count("/") > 1}
+    if everything:
+        return not projects & there.live
+    return projects <= there.released.keys()  # those of another home are released there
 
 
 def _folders(there: Inventory, everything: bool, size: Callable[[Path], int]) -> Iterator[Leftover]:
@@ -112,9 +122,11 @@ def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inve
     from fnctl.build import install
 
     projects = {folder.name: ProjectPaths(folder) for folder in _entries(paths.home() / "projects")}
+    served = frozenset(name for name, each in projects.items() if holder(each.lock) is not None)
+    containers = tuple(engine.list(OURS))
     return Inventory(
-        live=frozenset(name for name, each in projects.items() if holder(each.lock) is not None),
-        containers=tuple(engine.list(OURS)),
+        live=served | elsewhere(containers, projects),
+        containers=containers,
         networks=engine.networks(OURS),
         volumes=engine.volumes(OURS),
         images=tuple(engine.images(OURS)),
@@ -124,6 +136,15 @@ def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inve
         slots={name: _entries(each.slots) for name, each in projects.items()},
         cache=_entries(paths.cache()),
     )
+
+
+def elsewhere(containers: Iterable[SandboxInfo], known: Container[str]) -> frozenset[str]:
+    """Projects that a service of another home serves (another user's, another FNCTL_HOME): their locks are not here.
+
+    A sandbox does not outlive its service by more than seconds, so one that runs shows that its service does.
+    """
+    projects = {box.labels.get(LABEL_PROJECT) for box in containers if box.running}
+    return frozenset(project for project in projects if project is not None and project not in known)
 
 
 def _released(folder: Path) -> Iterable[str]:
