@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -234,6 +235,7 @@ def _sweep(job: _Job) -> None:
     """What killed builds left: working folders, and containers of steps that nobody waits for any more."""
     for parent in (paths.bundles(), install.folder(), paths.home() / "images"):
         store.sweep(parent)
+    install.sweep(time.time())
     for sandbox in _step_containers(job):
         if not store.is_alive(install.builder_pid(sandbox.name)):
             job.shop.engine.destroy(sandbox.id)

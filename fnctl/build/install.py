@@ -35,6 +35,8 @@ MEMORY_MB = 2048
 PROCESSES = 1024
 OPEN_FILES = 8192
 
+KEPT_S = 30 * 24 * 3600  # of a tree that no build has used: as long as a branch may lie
+
 # The step's shell reads settings from a file: what stands in a container's environment, anybody at the engine can read.
 _SHELL = f'umask 022; . {host.CONFIG}/environment; cd {APP} && exec "$@"'
 
@@ -96,6 +98,14 @@ def is_installed(key: str) -> bool:
     return (place(key) / "index.json").is_file()
 
 
+def sweep(now_s: float) -> None:
+    """Remove trees that no build has used for KEPT_S. Bundles lose nothing: the files are theirs as well."""
+    for index in folder().glob("*/index.json"):
+        if index.stat().st_mtime < now_s - KEPT_S:
+            with _held(index.parent.with_name(f"{index.parent.name}.lock")):
+                store.remove(index.parent)
+
+
 def ensure(
     shop: Workshop,
     function: Function,
@@ -112,6 +122,7 @@ def ensure(
     step = f"install {function.name}"
     with _held(there.with_name(f"{key}.lock")):
         if is_installed(key) and not force:
+            os.utime(there / "index.json")  # in use: `sweep` goes by that
             return Dependencies(there / "tree", _index(there), cached=True)
         shop.progress.start(step)
         try:
@@ -174,6 +185,7 @@ def _stage(shop: Workshop, work: Path) -> tuple[tuple[str, str, bool], ...]:
     """The step's mounts. The settings are readable by any user, so that the step's is; `work` above them is private."""
     config, scratch = work / "config", work / "tmp"
     config.mkdir()
+    config.chmod(0o755)  # whatever the umask: another user reads there
     for name, content in shop.settings.files:
         (config / name).write_bytes(content)
         (config / name).chmod(0o644)

@@ -168,7 +168,7 @@ def _finish(
         if staged.install is not None and dependencies is not None:
             under = staged.install.rule.result
             items = bundles.merged(items, dependencies.items, under)
-            store.link(dependencies.items, dependencies.root, staged.root / under)
+            store.link(dependencies.items, dependencies.root, staged.root, under)
         digest = bundles.digest(items)
         root = store.adopt(staged.root, digest)
     except BaseException:

@@ -129,14 +129,12 @@ def _item(entry: Entry, folder: Path) -> Item:
     return Item(entry.name, PROGRAM if entry.executable else FILE, content.hexdigest(), entry.size)
 
 
-def link(items: Sequence[Item], source: Path, target: Path) -> None:
-    """Hard-link files that fnctl owns into `target`; symlinks anew. Copies where the file system cannot link."""
-    target.mkdir(parents=True, exist_ok=True)
-    target.chmod(0o755)
+def link(items: Sequence[Item], source: Path, root: Path, under: str) -> None:
+    """Hard-link files that fnctl owns to `root`/`under`; symlinks anew. Copies where the file system cannot link."""
     folders: set[Path] = set()
     for item in items:
-        there = target / item.name
-        _make_folder(there.parent, target, folders)
+        there = root / under / item.name
+        _make_folder(there.parent, root, folders)
         if item.kind == LINK:
             there.symlink_to(item.value)
             continue

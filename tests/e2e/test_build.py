@@ -42,7 +42,7 @@ class Desk:
     def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "fnctl.cli.main", *words],
-            cwd=self.project, env=self.environment | extra, text=True,
+            cwd=self.project, env=self.environment | extra, text=True, umask=0o077,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fnctl import assets
-from fnctl.build import execute, inputs, record
+from fnctl.build import execute, inputs, install, record
 from fnctl.build.execute import Built
 from fnctl.engine.base import RunResult
 from fnctl.engine.fake import FakeEngine
@@ -157,6 +157,15 @@ def test_a_handler_that_is_left_out_is_told_at_once(stage: Stage) -> None:
     stage.write(".dockerignore", "*.js\n")
     with pytest.raises(BuildError, match="left out"):
         stage.build()
+
+
+def test_dependencies_that_nobody_used_for_long_go_and_the_bundle_stays(stage: Stage) -> None:
+    first = stage.build()
+    install.sweep(time.time() + install.KEPT_S - 60)
+    assert len(list(install.folder().glob("*/index.json"))) == 1
+    install.sweep(time.time() + install.KEPT_S + 60)
+    assert list(install.folder().glob("*/index.json")) == []
+    assert stage.build().bundle == first.bundle
 
 
 def test_old_versions_go_but_the_last_three_stay(stage: Stage) -> None:

@@ -162,6 +162,20 @@ def test_only_working_folders_of_dead_processes_are_swept(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_linked_dependencies_can_be_read_by_any_user_whatever_the_umask(tmp_path: Path) -> None:
+    source, root = project(tmp_path / "deps", list(FILES)), tmp_path / "app"
+    root.mkdir()
+    before = os.umask(0o077)
+    try:
+        store.link(store.index(source), source, root, ".fnctl/site-packages")
+    finally:
+        os.umask(before)
+    folders = [path for path in root.rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
+    assert (root / ".fnctl/site-packages/index.js").stat().st_ino == (source / "index.js").stat().st_ino
+    assert (root / ".fnctl/site-packages/link").readlink() == Path("lib/a.js")
+
+
 def test_items_compare_by_more_than_name() -> None:
     item = Item("a", "file", "00")
     assert bundle.differences([item], [replace(item, kind="program")]) == ("a",)
