@@ -54,11 +54,13 @@ def docker(*arguments: str) -> str:
 
 
 def of_project(project_id: str) -> list[Container]:
-    """The running containers of a project, the oldest first."""
+    """The running containers of a project, the oldest first. One that ends meanwhile is left out."""
     ids = docker("ps", "-q", "--no-trunc", "--filter", f"label={PROJECT_LABEL}={project_id}").split()
     if not ids:
         return []
-    return [_container(row) for row in json.loads(docker("inspect", *reversed(ids)))]
+    # fails for those that are gone by now, and shows the others all the same
+    said = subprocess.run([program(), "inspect", *reversed(ids)], capture_output=True, text=True, timeout=COMMAND_S)
+    return [_container(row) for row in json.loads(said.stdout or "[]") if row["State"]["Pid"]]
 
 
 def inspect(name: str) -> Container:

@@ -16,7 +16,7 @@ from fnctl.bench.baselines import Program
 from fnctl.bench.measure import LoadRow, Measure, NotMeasured, Question
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
-from fnctl.bench.throughput import Contender, compared, of_stack
+from fnctl.bench.throughput import Contender, Used, compared, of_stack
 from fnctl.bench.usage import process_cpu_s
 from fnctl.bench.wire import Target
 
@@ -98,7 +98,7 @@ def nginx(app: Program) -> Iterator[Contender]:
                 said = front.stderr.read().decode("utf-8", "replace") if front.stderr else ""
                 raise NotMeasured(f"nginx gave no answer: {said.strip()[-300:]}")
             pids = [*_workers(front.pid), backend.pid]
-            yield Contender("nginx", target, lambda: process_cpu_s(pids))
+            yield Contender("nginx", target, lambda: Used(process_cpu_s(pids)))
         finally:
             front.terminate()
             front.wait(READY_S)

@@ -14,7 +14,20 @@ from fnctl.bench.stats import ratio_of_medians
 from fnctl.bench.usage import process_cpu_s
 from fnctl.bench.wire import Target
 
-Cpu = Callable[[], float | None]  # CPU seconds that the server's side has used so far
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """CPU seconds so far, and of which containers: one that ends takes its count with it."""
+
+    cpu_s: float
+    containers: frozenset[str] = frozenset()
+
+    def since(self, before: Used) -> float | None:
+        """None where a container that was counted before has ended: nothing is known then."""
+        return self.cpu_s - before.cpu_s if before.containers <= self.containers else None
+
+
+Cpu = Callable[[], Used | None]  # what the server's side has used; None where it cannot be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +36,7 @@ class Contender:
 
     name: str
     target: Target
-    server_cpu_s: Cpu = lambda: None
+    used: Cpu = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +48,19 @@ class Round:
 def of_stack(name: str, stack: Stack, target: Target) -> Contender:
     """The CPU time is that of the process that serves and of all sandboxes of the project."""
 
-    def cpu_s() -> float | None:
+    def used() -> Used | None:
         try:
             sandboxes = containers.of_project(stack.project.id)
-            return process_cpu_s([stack.pid]) + sum(sandbox.cgroup.cpu_s() for sandbox in sandboxes)
+            cpu_s = process_cpu_s([stack.pid]) + sum(sandbox.cgroup.cpu_s() for sandbox in sandboxes)
         except (NotMeasured, OSError):
             return None
+        return Used(cpu_s, frozenset(sandbox.id for sandbox in sandboxes))
 
-    return Contender(name, target, cpu_s)
+    return Contender(name, target, used)
 
 
 def of_process(name: str, target: Target, pids: Sequence[int]) -> Contender:
-    return Contender(name, target, lambda: process_cpu_s(pids))
+    return Contender(name, target, lambda: Used(process_cpu_s(pids)))
 
 
 def rounds(contenders: Sequence[Contender], connections: int, duration_s: float, n: int) -> list[list[Round]]:
@@ -60,14 +74,12 @@ def rounds(contenders: Sequence[Contender], connections: int, duration_s: float,
 
 
 def _round(contender: Contender, connections: int, duration_s: float) -> Round:
-    before = contender.server_cpu_s()
+    before = contender.used()
     outcome = load.apply(Load(contender.target, connections, duration_s))
-    after = contender.server_cpu_s()
+    after = contender.used()
     if not outcome.requests:
         raise NotMeasured(f"{contender.name}: none of {outcome.failed} requests succeeded")
-    # a sandbox that ended meanwhile took its count with it: less than nothing was used then, and nothing is known
-    used = after - before if before is not None and after is not None and after >= before else None
-    return Round(outcome, used)
+    return Round(outcome, after.since(before) if before is not None and after is not None else None)
 
 
 def rows(contenders: Sequence[Contender], connections: int, taken: Sequence[Sequence[Round]]) -> list[LoadRow]:
