@@ -145,7 +145,7 @@ class Stack:
     def urls(self, function: str) -> list[str]:
         """Where a function is reached, as the routes say it, with this run's port."""
         code = self.service.scheduler.sites[function].code
-        return list(self.routes.addresses(code.function))
+        return list(self.routes.addresses(code.function, self.url, self.port))
 
     async def reap(self, function: str) -> int:
         """End the function's idle instances now; returns, when the pool is full again, how many there were."""
@@ -171,7 +171,7 @@ class Stack:
 
 @contextmanager
 def one_shot(project: Project, name: str, progress: Progress) -> Iterator[Path]:
-    """A service for one call: no pool, one function, no TCP. Yields the gateway's socket; nothing is left afterwards."""
+    """A service for one call: no pool, one function, no TCP. Yields the gateway's socket; nothing is left after it."""
     lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
     lock.acquire()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -81,6 +82,7 @@ def _foreground(project: Project, names: list[str], settings: ServeSettings) -> 
     from fnctl.paths import ProjectPaths
     from fnctl.runtime.lock import ProjectLock
 
+    raise_descriptors()
     lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
     lock.acquire()
     try:
@@ -124,21 +126,32 @@ async def _serve(prepared: Prepared, settings: ServeSettings) -> None:
 
 def _announce(stack: Stack) -> None:
     """The table of URLs, and lines to try; then the parent of a detached run may go."""
+    status = stack.status()
     rows = []
-    for row in stack.status()["functions"]:
+    for row in status["functions"]:
         rows += [
             (row["name"] if i == 0 else "", row["model"] if i == 0 else "", url) for i, url in enumerate(row["urls"])
         ]
     output.say(output.table(("FUNCTION", "MODEL", "URL"), rows))
     output.say("\ntry:")
-    for row in stack.status()["functions"][:4]:
-        if row["urls"]:
-            url = row["urls"][0].split(" ")[-1]
-            output.say(f"  curl -i {url}")
+    for line in examples([url for row in status["functions"] for url in row["urls"]]):
+        output.say(f"  {line}")
     output.say("")
     if fd := os.environ.pop(READY_FD, None):
         os.write(int(fd), b"ready")
         os.close(int(fd))
+
+
+def raise_descriptors() -> None:
+    """A connection of a client takes a file descriptor, and so does one to an instance: use all that we may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def examples(urls: list[str]) -> list[str]:
+    """Up to four curl lines that work as they are: GETs of addresses without parameters."""
+    plain = [url.removeprefix("GET ") for url in urls if "{" not in url and (" " not in url or url.startswith("GET "))]
+    return [f"curl -i {url}" for url in plain[:4]]
 
 
 def _detach(project: Project) -> None:
@@ -159,8 +172,13 @@ def _detach(project: Project) -> None:
             env={**os.environ, READY_FD: str(writer)},
         )
     os.close(writer)
-    with os.fdopen(reader, "rb") as news:
-        ready = news.read()
+    try:
+        with os.fdopen(reader, "rb") as news:
+            ready = news.read()
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
     said = log.read_text()
     if ready != b"ready":
         raise DetachFailed(child.wait(), said)

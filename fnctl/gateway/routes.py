@@ -204,10 +204,13 @@ class Routes:
             return _matched(found[0], found[1], path, normal, question + query)
         return self._unmatched(found, method, normal, question + query, self._by_name)
 
-    def addresses(self, function: Function) -> tuple[str, ...]:
-        """The hosts and paths a function is reached at, as a person would write them, the best first."""
+    def addresses(self, function: Function, origin: str = "", port: int | None = None) -> tuple[str, ...]:
+        """The hosts and paths a function is reached at, as a person would write them, the best first.
+
+        `origin` ("http://127.0.0.1:8080") goes before what is reached at any host, `port` behind every host.
+        """
         alone = len(self._functions) == 1
-        return tuple(_address(host, rule) for host, rule in _rules(function, alone=alone))
+        return tuple(_address(host, rule, origin, port) for host, rule in _rules(function, alone=alone))
 
     def _unmatched(
         self, allowed: set[str], method: bytes, normal: bytes, query: bytes, table: _Table | None
@@ -248,10 +251,11 @@ def _trigger_host(trigger: HttpTrigger) -> str | None:
     return trigger.host.lower() if trigger.host else None
 
 
-def _address(host: str | None, rule: Rule) -> str:
+def _address(host: str | None, rule: Rule, origin: str, port: int | None) -> str:
     path = rule.path.removesuffix(f"{{{_REST}...}}") if rule.strip or rule.path == f"/{{{_REST}...}}" else rule.path
     methods = f"{'|'.join(sorted(rule.methods))} " if rule.methods else ""
-    return f"{methods}{f'http://{host}' if host else ''}{path}"
+    where = f"http://{host}{f':{port}' if port else ''}" if host else origin
+    return f"{methods}{where}{path}"
 
 
 def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: bytes, query: bytes) -> Match:

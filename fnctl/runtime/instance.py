@@ -20,6 +20,10 @@ from fnctl.runtime.slot import Slot
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
 EXIT_NEWS_S = 0.45
+# An agent that has answered ends within milliseconds; one that nobody listens to any more is stopped after this.
+GRACE_S = 0.1
+AGENT_END_S = 2.0
+NEWS_GAP_S = 0.05  # two messages sent at once on two sockets are both here by then
 
 
 class Keeper(Protocol):
@@ -80,6 +84,7 @@ class Instance:
         self.code: Code | None = None
         self.version = ""
         self.start_kind = StartKind.COLD
+        # ms of this instance's start: container (made, or given its network and limits), runtime, load
         self.timings: dict[str, float] = {"container": 0.0, "runtime": 0.0, "load": 0.0}
         self.kind = ""  # "web" or "event", once loaded
         self.forks = False
@@ -153,6 +158,11 @@ class Instance:
         return self.code is not None and self.code.function.model is Model.EPHEMERAL
 
     @property
+    def cleaning(self) -> bool:
+        """(ephemeral) Between two invocations: back in a moment."""
+        return self.ephemeral and self.in_flight == 0 and self._parked is None and self.state is not State.IDLE
+
+    @property
     def serving(self) -> bool:
         """Loaded and open to new invocations."""
         return self.state is State.IDLE or self.state is State.BUSY
@@ -206,16 +216,25 @@ class Instance:
             self.end(Death.USED)
         elif self.state is State.DRAINING:
             self._drain(self.death or Death.REPLACED)
-        elif not self.forks:
-            if not reusable:
-                self._kill_agent()
-            self._recycle_when_exited()
-        elif not reusable and not self._clean:
-            # the client left and the child may still run: only the supervisor can stop it, with the template
-            self._kill_agent()
-            self._recycle_when_exited()
         else:
-            self._settle()
+            if not reusable and not self._over():
+                # the client left, or the agent closes after its response: the process ends by itself, or is made to
+                asyncio.get_running_loop().call_later(GRACE_S, self._kill_if_still_at_it, self.served)
+            if self.forks:
+                self._settle()
+            else:
+                self._recycle_when_exited()
+
+    def _over(self) -> bool:
+        """(ephemeral) Whether the process of the last invocation is known to have ended."""
+        return self._clean if self.forks else self.last_exit is not None
+
+    def _kill_if_still_at_it(self, invocation: int) -> None:
+        """Only the supervisor can stop it; where the agent forks, the template goes with it."""
+        if self.state is not State.DEAD and self.served == invocation and not self._over():
+            self._ours = True
+            self._link.kill()
+            self._recycle_when_exited()
 
     def release_hold(self) -> None:
         """What kept it from being offered has come."""
@@ -227,7 +246,7 @@ class Instance:
 
         For a forking agent that is: the last invocation is over, its remains are gone, the next connection is there.
         """
-        if self.held or self._parked is None or not self.serving:
+        if self.held or self._ours or self._parked is None or not self.serving:
             return
         if self.ephemeral:
             if self.in_flight or not self._clean:
@@ -286,10 +305,6 @@ class Instance:
 
     # -- the ephemeral way round -----------------------------------------------------------------------------------
 
-    def _kill_agent(self) -> None:
-        self._ours = True
-        self._link.kill()
-
     def _recycle_when_exited(self) -> None:
         if self._recycling is None or self._recycling.done():
             self._recycling = asyncio.ensure_future(self._recycle())
@@ -300,7 +315,7 @@ class Instance:
         assert code is not None
         try:
             if self.last_exit is None:
-                await self._wait("exited", 2.0, "the agent to end after its one invocation")
+                await self._wait("exited", AGENT_END_S, "the agent to end after its one invocation")
             self.last_exit, self._ours, self._parked = None, False, None
             self._move(State.BASE)
             await self.boot(code.runtime)
@@ -341,9 +356,15 @@ class Instance:
         self._tell_exit()
         self._resolve("exited", message)
         self._fail("agent", self.verdict())
-        self._fail("loaded", self.verdict())
-        if not expected and not self._ours:
+        if self.state is State.LOADING and not oom:
+            # `load_failed` says more, and travels on another socket
+            asyncio.get_running_loop().call_later(NEWS_GAP_S, self._ended_loading)
+        elif not expected and not self._ours:
             self.end(self.death or Death.CRASHED)
+
+    def _ended_loading(self) -> None:
+        self._fail("loaded", self.verdict())
+        self.end(Death.LOAD_FAILED)
 
     def _hello_agent(self, message: Mapping[str, Any]) -> None:
         if message.get("protocol") != PROTOCOL_VERSION or self.state is not State.BASE:

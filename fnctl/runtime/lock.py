@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from fnctl.errors import ConflictError
@@ -17,18 +18,16 @@ class ProjectLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """ConflictError, at once, with the holder's pid where another process has it."""
+        """ConflictError, within 50 ms, with the holder's pid where another process has it."""
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(fd):
             pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
             raise ConflictError(
                 f"another `fnctl run` serves this project already (pid {pid or 'unknown'})",
                 hint="`fnctl stop` ends it, `fnctl ps` shows what it does",
                 code="locked",
-            ) from None
+            )
         os.truncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
@@ -38,3 +37,15 @@ class ProjectLock:
             os.truncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
+
+
+def _locked(fd: int) -> bool:
+    """Try twice: `fnctl ps` and the like hold the lock shared for the moment in which they ask who has it."""
+    for wait_s in (0.05, 0.0):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(wait_s)
+        else:
+            return True
+    return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from fnctl.model import Receipt
 from fnctl.runtime.instance import Instance
@@ -64,7 +63,9 @@ class Meter:
     def _settle_forked(self, key: str, instance: Instance, receipts: list[Receipt]) -> None:
         while receipts and instance.figures:
             cpu_ms, peak_mb = instance.figures.popleft()
-            self._sink(replace(receipts.pop(0), cpu_ms=round(cpu_ms, 3), peak_memory_mb=round(peak_mb, 1)))
+            receipt = receipts.pop(0)
+            receipt.cpu_ms, receipt.peak_memory_mb = round(cpu_ms, 3), round(peak_mb, 1)
+            self._sink(receipt)
         if receipts:
             self._pending[key] = receipts
 
@@ -77,7 +78,8 @@ class Meter:
             each = round((cpu_ms - before) / len(receipts), 3)
         peak = None if peak_mb is None else round(peak_mb, 1)
         for receipt in receipts:
-            self._sink(replace(receipt, cpu_ms=each, shared_by=len(receipts), peak_memory_mb=peak))
+            receipt.cpu_ms, receipt.shared_by, receipt.peak_memory_mb = each, len(receipts), peak
+            self._sink(receipt)
 
     def _look(self, key: str, instance: Instance | None) -> tuple[float | None, float | None]:
         if instance is not None and instance.cgroup is not None:

@@ -52,7 +52,7 @@ class Nodes:
         self._project = project
         self._image = image
         self._run = run
-        self._started: list[str] = []
+        self._started: dict[str, str] = {}  # service → sandbox
         self.networks: dict[Network, str] = {}
 
     def start(self) -> None:
@@ -65,9 +65,8 @@ class Nodes:
         for service in self._project.services:
             self._engine.ensure_volume(volume_name(self._project.id, service.name), labels)
             sandbox = self._engine.create(spec(self._project.id, service, self._image, self._run))
-            self._started.append(sandbox)
+            self._started[service.name] = sandbox
             self._engine.connect(sandbox, self.networks[Network.SERVICES], (service.name,))
-            self._check(service, sandbox)
 
     def _wanted(self) -> Sequence[Network]:
         used = {function.network for function in self._project.functions}
@@ -75,17 +74,19 @@ class Nodes:
             used.add(Network.SERVICES)
         return sorted(used - {Network.NONE})
 
-    def _check(self, service: Service, sandbox: str) -> None:
-        info = self._engine.inspect(sandbox)
-        if info is None or not info.running:
-            raise EngineError(
-                f"the service {service.name} ended as soon as it was started", hint=f"`docker logs {sandbox[:12]}`"
-            )
+    def check(self) -> None:
+        """EngineError for a service that has ended since it was started: a volume it cannot use, a broken image."""
+        for name, sandbox in self._started.items():
+            info = self._engine.inspect(sandbox)
+            if info is None or not info.running:
+                raise EngineError(
+                    f"the service {name} ended right after it was started", hint=f"`docker logs {sandbox[:12]}`"
+                )
 
     def stop(self) -> None:
         """Volumes stay: they hold the state."""
         while self._started:
-            self._engine.destroy(self._started.pop())
+            self._engine.destroy(self._started.popitem()[1])
         for name in self.networks.values():
             self._engine.remove_network(name)
         self.networks.clear()

@@ -197,7 +197,7 @@ class Pool(Keeper):
                 self._creating += 1
                 self._spawn(self._add())
             while len(self.members) > self.target:
-                self.members[0].end(Death.SURPLUS)
+                self.members.pop(0).end(Death.SURPLUS)
             failures = failures + 1 if self.trouble else 0
             if failures:
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
@@ -216,7 +216,9 @@ class Pool(Keeper):
     async def _add(self) -> None:
         trouble: FnctlError | None = FnctlError("a pooled container could not be made")  # a fault of ours, if it stays
         try:
-            self.members.append(await self.create(self))
+            instance = await self.create(self)
+            if instance.state is State.BASE:  # it may have died on this very turn
+                self.members.append(instance)
             trouble = None
         except FnctlError as error:
             trouble = error

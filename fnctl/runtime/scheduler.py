@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from fnctl.errors import EngineError, FnctlError, LoadError, NotFound
 from fnctl.model import Function, Network, StartKind
@@ -135,14 +134,16 @@ class Scheduler:
             configured = True
         else:
             configured = False
+            instance.timings["container"] = 0.0  # made ahead: no request waited for it
+            if kind is StartKind.RUNTIME:
+                instance.timings["runtime"] = 0.0
         instance.start_kind = kind
         instance.held = True
         instance.keeper = site
         if join:
             site.joined(instance)
         try:
-            beside = self._configure(instance, code.function, configured)
-            await asyncio.gather(self._load(instance, code), *beside)
+            await asyncio.gather(self._load(instance, code), self._configure(instance, code.function, configured))
         except EngineError as error:
             instance.end(Death.LOST)
             raise error
@@ -173,17 +174,20 @@ class Scheduler:
             await instance.boot(code.runtime)
         await instance.load(code, max(self._load_timeout_s, code.function.timeout_s))
 
-    def _configure(self, instance: Instance, function: Function, made_for_it: bool) -> list[Any]:
-        """What the engine has to change on a pooled sandbox, beside the load."""
+    async def _configure(self, instance: Instance, function: Function, made_for_it: bool) -> None:
+        """What the engine has to change on a pooled sandbox, beside the load; the rest counts as container."""
         assert instance.sandbox is not None
-        engine, work = self._pool.engine, []
+        sandbox, engine, began = instance.sandbox, self._pool.engine, self._clock()
         memory = None if made_for_it or function.memory_mb == self._pool.settings.memory_mb else function.memory_mb
+        work = []
         if memory is not None or function.cpus is not None:
             work.append(self._pool.call(lambda: engine.update(sandbox, memory_mb=memory, cpus=function.cpus)))
         if (network := self._networks.get(function.network)) is not None:
-            work.append(self._pool.call(engine.connect, instance.sandbox, network))
-        sandbox = instance.sandbox
-        return work
+            work.append(self._pool.call(engine.connect, sandbox, network))
+        await asyncio.gather(*work)
+        loaded = instance.timings["runtime"] + instance.timings["load"] if instance.serving else 0.0
+        if loaded:
+            instance.timings["container"] += max(0.0, (self._clock() - began) * 1000 - loaded)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class Service:
         for code in codes:
             await self.scheduler.deploy(code)
         await self.pool.full()
+        await self.pool.call(self._nodes.check)
         self._loops = [
             asyncio.create_task(self.meter.run(), name="meter"),
             asyncio.create_task(reaper.patrol(self.scheduler.sites.values, time.monotonic), name="reaper"),

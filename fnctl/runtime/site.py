@@ -15,8 +15,8 @@ from fnctl.runtime.instance import Code, Instance, Keeper
 from fnctl.runtime.lease import DataConnection, Lease
 from fnctl.runtime.lifecycle import Death, State
 
-# A function that has an instance waits this long for it before a container is made for the next request: an instance
-# that is being cleaned is back within 1 to 60 ms, a new container takes 150 and the processor of all others.
+# A function that has an instance waits this long for it before another is started for the next request: one that is
+# being cleaned is back within 1 to 60 ms; a new container takes 150 and the processor of all others.
 PATIENCE_S = 0.1
 # After a start failed, requests are answered with that failure at once, this long; doubled at each failure in a row.
 BACKOFF_S = 1.0
@@ -64,8 +64,8 @@ class SiteLease:
         """This lease is the one its instance was started for: it says what the start cost."""
         timings = self._instance.timings
         self.start = self._instance.start_kind
-        self.container_ms = timings["container"] if self.start is StartKind.COLD else 0.0
-        self.runtime_ms = timings["runtime"] if self.start is not StartKind.RUNTIME else 0.0
+        self.container_ms = timings["container"]
+        self.runtime_ms = timings["runtime"]
         self.load_ms = timings["load"]
         self.queue_ms = max(0.0, waited_ms - self.container_ms - self.runtime_ms - self.load_ms)
 
@@ -163,8 +163,12 @@ class Site(Keeper):
         return sum(1 for instance in self.instances if instance.state is not State.DRAINING)
 
     def _start_one(self) -> bool:
+        patient = (self.instances or self.starting) and not self._waited_enough()
+        if patient and any(instance.cleaning for instance in self.instances):
+            self._look_again()
+            return False
         instance = self._starter.pooled(self.code)
-        if instance is None and (self.instances or self.starting) and not self._waited_enough():
+        if instance is None and patient:
             self._look_again()
             return False
         self.starting += 1

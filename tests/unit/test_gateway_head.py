@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
 from typing import cast
 
 import pytest
@@ -220,7 +219,7 @@ def test_a_counted_body_ends_where_it_said() -> None:
     assert body.feed(b"loGET") == (b"lo", b"GET")
 
 
-def test_a_served_receipt_is_one_like_any_other() -> None:
+def test_a_served_receipt_has_every_field_in_its_place() -> None:
     class Warm:
         connection = None
         instance, function, version, start = "i-1", "app", "0123", StartKind.WARM
@@ -232,9 +231,6 @@ def test_a_served_receipt_is_one_like_any_other() -> None:
         container_ms=2.0, runtime_ms=3.0, load_ms=4.0, handler_ms=5.2, total_ms=6.0, billed_ms=6, instance="i-1",
         method="GET", path="/",
     )  # fmt: skip
-    assert replace(made, cpu_ms=1.5).cpu_ms == 1.5
-    with pytest.raises(FrozenInstanceError):
-        made.status = 500  # type: ignore[misc]
 
 
 def test_ids_are_unique_and_sorted_even_when_the_clock_steps_back() -> None:
