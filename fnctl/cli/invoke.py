@@ -77,7 +77,10 @@ def _door(name: str, file: Path | None) -> Iterator[Path]:
     from fnctl.cli import compose
 
     project = config.load(Path.cwd(), file)
-    with output.progress() as progress, compose.one_shot(project, name, progress) as door:
+    with contextlib.ExitStack() as lifetime:
+        # The progress ends before the answer is printed: on a terminal its last drawing would wipe the answer out.
+        with output.progress() as progress:
+            door = lifetime.enter_context(compose.one_shot(project, name, progress))
         yield door
 
 

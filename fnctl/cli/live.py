@@ -42,6 +42,6 @@ def page(stack: Stack, rate: float) -> str:
     memory = sum(row["memory_mb"] or 0 for row in status["instances"])
     return (
         output.table(("FUNCTION", "MODEL", "VERSION", "INSTANCES", "IN FLIGHT", "QUEUED"), rows)
-        + f"\n\npool {pool['base']} base + {pool['runtime']} booted of {pool['target']}"
+        + f"\n\npool {pool['base']} base + {pool['runtime']} runtime of {pool['target']}"
         + f"   {rate:.0f} requests/s   {status['requests']} in all   {memory:.0f} MB   Ctrl-C stops"
     )
