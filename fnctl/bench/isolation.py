@@ -13,7 +13,7 @@ from fnctl.bench.containers import LABELS
 from fnctl.bench.interleave import Mismatch, interleave
 from fnctl.bench.load import Load
 from fnctl.bench.measure import Measure, NotMeasured, Question
-from fnctl.bench.stack import Serving, running
+from fnctl.bench.stack import Serving, Stack, running
 from fnctl.bench.subject import Subject
 from fnctl.bench.wire import Target
 from fnctl.model import Model
@@ -61,7 +61,7 @@ def beside_docker_run(ask: Question, subject: Subject, duration_s: float, n: int
         target = stack.target(subject.name)
         stack.warm_up(target)
         arms = {
-            f"fnctl, isolation {subject.function.isolation}": lambda: _served(target, duration_s),
+            f"fnctl, isolation {subject.function.isolation}": lambda: _served(stack, subject.name, target, duration_s),
             "docker run --rm": lambda: _run_each(argv),
         }
         series = interleave(arms, n)
@@ -79,8 +79,10 @@ def once_argv(subject: Subject) -> list[str]:
     ]
 
 
-def _served(target: Target, duration_s: float) -> float:
+def _served(stack: Stack, name: str, target: Target, duration_s: float) -> float:
+    """Invocations a second; returns with the pool full again, so that its refilling does not fall on the other side."""
     outcome = load.apply(Load(target, PARALLEL, duration_s))
+    stack.reap(name)
     if outcome.failed:
         raise Mismatch(f"{outcome.failed} of {outcome.failed + outcome.requests} invocations failed")
     return outcome.rps

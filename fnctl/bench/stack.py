@@ -81,9 +81,15 @@ class Stack:
         return Target(("127.0.0.1", self.port), url.netloc, path or url.path or "/")
 
     def first_call(self, function: str, target: Target, kind: StartKind) -> float:
-        """Milliseconds of one call after every instance has gone. Mismatch where it started otherwise than `kind`."""
+        """Milliseconds of one call after every instance has gone. Mismatch where it started otherwise than `kind`.
+
+        Returns with the pool full again: its refilling must not fall on what is measured next.
+        """
         self.reap(function)
-        return self.call(target, kind)
+        try:
+            return self.call(target, kind)
+        finally:
+            self.reap(function)
 
     def call(self, target: Target, kind: StartKind) -> float:
         """Milliseconds of one call on a connection of its own; Mismatch where it is no success or of another kind."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,16 +117,21 @@ def timed_call(target: Target, timeout_s: float = CALL_S) -> tuple[float, Respon
     return (time.perf_counter() - began) * 1000, response
 
 
-def first_success(target: Target, deadline: float, alive: Any = lambda: True) -> Response | None:
+def first_success(
+    target: Target, deadline: float, alive: Callable[[], bool] = lambda: True, patience_s: float = CALL_S
+) -> Response | None:
     """Try until there is a successful answer; None at `deadline` (time.perf_counter) or once not `alive()`.
 
-    What is coming up refuses, resets, or (behind Docker's port proxy) accepts and says nothing: each is "not yet".
+    What is coming up refuses, resets, or accepts and says nothing: each is "not yet". A try ends after `patience_s`,
+    and the next may take twice as long, so that an answer which takes its time is not asked for in vain for ever.
     """
-    while time.perf_counter() < deadline and alive():
+    while (left := deadline - time.perf_counter()) > 0 and alive():
         try:
-            response = call(target, timeout_s=max(0.05, min(5.0, deadline - time.perf_counter())))
+            response = call(target, timeout_s=min(patience_s, left))
             if response.ok:
                 return response
+        except TimeoutError:
+            patience_s *= 2
         except (OSError, httptools.HttpParserError):
             pass
         time.sleep(POLL_S)
