@@ -14,8 +14,8 @@ MIN_PYTHON = (3, 11)
 MIN_FILES = 4096  # file descriptors: a connection a request in flight, on both sides of the gateway
 LOW_DISK, NO_DISK = 5e9, 1e9
 MAX_SOCKET_PATH = 107
-# The longest that fnctl puts below its home: projects/ID/slots/SLOT/supervisor.sock
-DEEPEST_SOCKET = len("/projects/0123456789ab/slots/012345-0123456789/supervisor.sock")
+# The longest that fnctl puts below its home: a slot's socket. Slots are numbered; a run that makes a million is rare.
+DEEPEST_SOCKET = len("/projects/0123456789ab/slots/123456/supervisor.sock")
 
 # First runc of each branch without CVE-2025-31133, -52565 and -52881, by which a container writes to its host.
 FIXED_RUNC = {(1, 2): (1, 2, 8), (1, 3): (1, 3, 3)}

@@ -15,11 +15,12 @@ from typing import Any
 
 import uvloop
 
-from fnctl import assets
+from fnctl import assets, paths
 from fnctl.build import execute, layers
+from fnctl.cli import checks
 from fnctl.engine.base import Engine
 from fnctl.engine.docker import DockerEngine
-from fnctl.errors import NotFound
+from fnctl.errors import NotFound, UsageError
 from fnctl.gateway.admin import AdminServer, admin_app
 from fnctl.gateway.app import Gateway
 from fnctl.gateway.routes import Routes
@@ -74,6 +75,7 @@ def select(project: Project, names: Sequence[str]) -> list[Function]:
 def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Progress) -> Prepared:
     """Images and bundles made where they are not there. Blocking; BuildError leaves the previous versions in place."""
     functions = select(project, names)
+    _check_home()
     specs = assets.runtimes()
     # the default runtimes are in the image always: it is the one that set-up made, and services are written in one
     names = [*(spec.name for spec in assets.default_runtimes()), *(function.runtime for function in functions)]
@@ -81,6 +83,15 @@ def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Pr
     built = execute.build(functions, engine=engine, image=image, runtimes=specs, project=project, progress=progress)
     codes = tuple(Code(function, built[function.name].bundle, specs[function.runtime]) for function in functions)
     return Prepared(project, engine, image, codes)
+
+
+def _check_home() -> None:
+    """Before anything is made: no sandbox could be reached below a home whose sockets' paths are too long."""
+    unfit = next(
+        (finding for finding in checks.home(str(paths.home()), None) if finding.level is checks.Level.FAIL), None
+    )
+    if unfit is not None:
+        raise UsageError(unfit.found, hint=unfit.fix)
 
 
 def connect() -> Engine:
