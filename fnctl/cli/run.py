@@ -127,11 +127,7 @@ async def _serve(prepared: Prepared, settings: ServeSettings) -> None:
 def _announce(stack: Stack) -> None:
     """The table of URLs, and lines to try; then the parent of a detached run may go."""
     status = stack.status()
-    rows = []
-    for row in status["functions"]:
-        rows += [
-            (row["name"] if i == 0 else "", row["model"] if i == 0 else "", url) for i, url in enumerate(row["urls"])
-        ]
+    rows = [(row["name"], row["model"], url) for row in status["functions"] for url in row["urls"]]
     output.say(output.table(("FUNCTION", "MODEL", "URL"), rows))
     output.say("\ntry:")
     for line in examples([url for row in status["functions"] for url in row["urls"]]):
