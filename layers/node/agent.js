@@ -5,7 +5,8 @@ const { performance } = require('perf_hooks');
 const { preload } = require('./builtins.js');
 const { captureListen } = require('./capture.js');
 const { useBundledCache } = require('./compilecache.js');
-const { Control, loadFailure } = require('./control.js');
+const { Control } = require('./control.js');
+const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
 const program = require('./program.js');
 const { Serving } = require('./serving.js');
@@ -28,7 +29,7 @@ class Agent {
 
   load(load) {
     const started = performance.now();
-    this.root = load.root;
+    this.source = [load.root, load.handler];
     prepare(load);
     this.watchLoading(load);
     const ready = (server, kind) => this.ready(server, kind, load, started);
@@ -74,11 +75,14 @@ class Agent {
   tellFailure(error) {
     if (this.failed) return;
     this.failed = true;
-    this.control.send(loadFailure(error, this.root));
+    this.control.send(loadFailure(error, ...this.source));
   }
 
   fail(error) {
-    if (error?.stack) console.error(error);
+    if (error?.stack) {
+      error.stack = ownStack(error);
+      console.error(error);
+    }
     this.control.hold(true);
     this.tellFailure(error);
     this.control.socket.end(() => process.reallyExit(1));

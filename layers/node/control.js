@@ -3,8 +3,6 @@
 
 const net = require('net');
 
-const MAX_TEXT = 64 << 10; // characters kept of a message or a stack: far below the protocol's bound of a line
-
 class Control {
   /** Dials the host. `onMessage(message)` for each line; when the host hangs up, the process ends at once. */
   constructor(path, onMessage) {
@@ -35,27 +33,4 @@ class Control {
   }
 }
 
-/** What went wrong with loading, as `load_failed` says it; file and line are the user's own code where known. */
-function loadFailure(error, root) {
-  const thrown = error instanceof Error ? error : new Error(`threw ${String(error)}`);
-  const stack = String(thrown.stack ?? thrown);
-  return {
-    op: 'load_failed',
-    type: thrown.name || 'Error',
-    message: String(thrown.message).slice(0, MAX_TEXT),
-    ...place(stack, root),
-    stack: stack.slice(0, MAX_TEXT),
-  };
-}
-
-/** The first place in the user's code that a stack names: a SyntaxError's first line, or a frame. */
-function place(stack, root) {
-  for (const line of stack.split('\n')) {
-    const found = /^(?:file:\/\/)?(\/.*?):(\d+)$/.exec(line) ?? /(?:\(|at |file:\/\/)(\/[^()]*?):(\d+)(?::\d+)?\)?$/.exec(line);
-    const file = found?.[1].replace(/^.*file:\/\//, '');
-    if (file?.startsWith(`${root}/`)) return { file: file.slice(root.length + 1), line: Number(found[2]) };
-  }
-  return {};
-}
-
-module.exports = { Control, loadFailure, place };
+module.exports = { Control };

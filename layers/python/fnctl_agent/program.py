@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import os
 import site
@@ -40,6 +41,9 @@ def prepare(root: str, handler: str) -> None:
         site.addsitedir(str(packages))
     for name in ("setquit", "setcopyright", "sethelper"):  # `exit` and the like, which scripts use
         getattr(site, name)()
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
 def run(root: str, handler: str) -> Found:
@@ -54,11 +58,9 @@ def _run_file(root: str, handler: str) -> Found:
     if not path.is_file():
         raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(root)})")
     sys.argv = [handler]
-    main = types.ModuleType("__main__")
+    main = sys.modules["__main__"]
     main.__file__ = str(path)
     main.__loader__ = SourceFileLoader("__main__", str(path))
-    main.__dict__["__builtins__"] = __builtins__
-    sys.modules["__main__"] = main
     exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), main.__dict__)
     for name in _APPS:
         if callable(found := main.__dict__.get(name)):

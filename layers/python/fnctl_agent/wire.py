@@ -164,6 +164,7 @@ class Response:
 
         Raises BadResponse for a head that would break the protocol.
         """
+        self._left, self._chunked = None, False  # of a head that was prepared before, and not sent
         lines = [f"HTTP/1.1 {status} {_clean(reason, 'reason')}"]
         seen = set()
         for name, value in headers:

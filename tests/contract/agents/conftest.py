@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from packages import built
 from sandbox_host import SandboxHost, running
 
 from fnctl import assets
@@ -44,3 +47,27 @@ def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
             return host
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def workshop(
+    engine: DockerEngine, sandbox_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, tuple[str, str]], Path]]:
+    """workshop(runtime, (manifest's name, its text)) → a folder with these dependencies."""
+    place = tmp_path_factory.mktemp("packages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FNCTL_HOME", str(place / "home"))
+        yield lambda runtime, manifest: built(engine, sandbox_image, place / runtime, runtime, manifest)
+
+
+@pytest.fixture(scope="session")
+def node_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
+    wanted = {"express": "^5", "koa": "^3", "fastify": "^5", "ws": "^8"}
+    return workshop("node24", ("package.json", json.dumps({"name": "tested", "dependencies": wanted})))
+
+
+@pytest.fixture(scope="session")
+def python_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
+    """Some in versions that are not those of the agent's own servers."""
+    wanted = "flask\nfastapi\nuvicorn<0.40\nh11<0.15\nhttptools<0.7\nclick<8.2\nwaitress\ndjango\n"
+    return workshop("python3.13", ("requirements.txt", wanted))

@@ -270,7 +270,7 @@ def _ignore(host: SandboxHost) -> None:
 
 # --- ephemeral ---
 
-CLEAN = {"count": 0, "leaked": None, "tmp": [], "shm": [], "processes": 0, "abstract": False}
+CLEAN: dict[str, object] = {"count": 0, "leaked": None, "tmp": [], "shm": [], "processes": 0, "abstract": False}
 
 
 def test_nothing_of_an_ephemeral_invocation_meets_the_next(host: SandboxHost, language: Language) -> None:

@@ -1,0 +1,32 @@
+// Makes V8's compile cache for a function: loads it once, as the agent would, serves nothing, writes the cache and leaves.
+'use strict';
+
+const Module = require('module');
+const { preload } = require('./builtins.js');
+const { captureListen } = require('./capture.js');
+const program = require('./program.js');
+
+// Where a load waits for what is not there (a database, the network), what was compiled by then is worth keeping.
+const LONGEST_MS = 5_000;
+
+const [root, handler, cache] = process.argv.slice(2);
+
+/** Whatever became of the load: the cache holds the modules that it came to. */
+function leave() {
+  Module.flushCompileCache();
+  process.reallyExit(0);
+}
+
+preload();
+process.chdir(root);
+process.env.PORT = '3000';
+Module.enableCompileCache(cache);
+process.on('uncaughtException', leave);
+process.on('exit', leave);
+setTimeout(leave, LONGEST_MS);
+if (program.isProgram(handler)) {
+  captureListen(3000, leave);
+  program.runProgram(root, handler);
+} else {
+  program.loadExport(root, handler, { root, handler }).then(leave, leave);
+}
