@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CompileRule, InstallRule, RuntimeSpec
+from fnctl.model import CompileRule, InstallRule, RuntimeSpec, WarmRule
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -142,7 +142,12 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         environment=_pairs(entry.get("environment", {}), name),
         install=tuple(_install(rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
+        warm=_warm(data["warm"], name) if "warm" in data else None,
     )
+
+
+def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
+    return WarmRule(run=tuple(part.replace("{runtime}", runtime) for part in rule["run"]))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:

@@ -203,6 +203,17 @@ class CompileRule:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmRule:
+    """What loads a finished bundle once, with no network, to fill a cache of compiled code; in `runtime.yaml`.
+
+    `{handler}` in `run` stands for the function's handler. The bundle lies at /fn/app, read-only; the cache is what the
+    command leaves in /fn/cache. It counts in no digest, and a load that fails only leaves less of it.
+    """
+
+    run: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSpec:
     """A language environment, as its folder under `layers/` declares it (`runtime.yaml`)."""
 
@@ -214,3 +225,4 @@ class RuntimeSpec:
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
+    warm: WarmRule | None = None

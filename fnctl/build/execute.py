@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from fnctl.progress import Progress
 
 PARALLEL = 2  # installs wait on the network for the most part, but compilers and unpacking do not
 TIMEOUT_S = 900.0  # of one step in a container
+ABANDON_LOOKS, ABANDON_LOOK_S = 20, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def build(
         except FnctlError:
             raise
         except BaseException:
-            _abandon(job)
+            _abandon(job, running)
             raise
 
 
@@ -241,11 +242,18 @@ def _sweep(job: _Job) -> None:
             job.shop.engine.destroy(sandbox.id)
 
 
-def _abandon(job: _Job) -> None:
-    """End the containers of this process's steps, so that the threads that wait for them end too."""
-    for sandbox in _step_containers(job):
-        if install.builder_pid(sandbox.name) == os.getpid():
-            job.shop.engine.destroy(sandbox.id)
+def _abandon(job: _Job, running: Sequence[Future[dict[str, Built]]]) -> None:
+    """End what runs, so that the threads that wait for it end too. Bounded: a step that begins just now is caught by a
+    later look."""
+    job.shop.stopping.set()
+    for future in running:
+        future.cancel()
+    for _ in range(ABANDON_LOOKS):
+        for sandbox in _step_containers(job):
+            if install.builder_pid(sandbox.name) == os.getpid():
+                job.shop.engine.destroy(sandbox.id)
+        if not wait(running, timeout=ABANDON_LOOK_S).not_done:
+            return
 
 
 def _step_containers(job: _Job) -> list[SandboxInfo]:

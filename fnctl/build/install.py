@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fnctl import paths
@@ -75,6 +76,7 @@ class Workshop:
     settings: HostSettings
     progress: Progress
     timeout_s: float
+    stopping: threading.Event = field(default_factory=threading.Event)  # set: no further step begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +216,16 @@ def _install_spec(
 ) -> SandboxSpec:
     own_settings = (("HOME", SCRATCH), ("TMPDIR", SCRATCH), ("LANG", "C.UTF-8"), ("npm_config_cache", f"{SCRATCH}/npm"))
     return replace(
-        _spec(shop, function, mounts, ("/bin/sh", "-c", _SHELL, "install", *install.rule.run)),
+        step_spec(shop, function, mounts, ("/bin/sh", "-c", _SHELL, "install", *install.rule.run)),
         network="host" if shop.settings.loopback_proxy else "bridge",
         environment=(*own_settings, ("PIP_NO_CACHE_DIR", "1"), *install.rule.environment),
     )
 
 
-def _spec(
+def step_spec(
     shop: Workshop, function: Function, mounts: tuple[tuple[str, str, bool], ...], command: tuple[str, ...]
 ) -> SandboxSpec:
+    """A container of the build: no network, roomy, the step's own user."""
     labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
     return SandboxSpec(
         name=f"fnctl-build-{os.getpid()}-{secrets.token_hex(4)}",
@@ -254,6 +257,9 @@ def _run_on_a_network(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult
 
 
 def _run(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult:
+    if shop.stopping.is_set():
+        raise BuildError("the build was interrupted", code="interrupted")
+
     def tell(line: str) -> None:
         shop.progress.line(step, shop.settings.redact(line))
 
@@ -289,7 +295,7 @@ def _last_lines(output: str, count: int = 40) -> str:
 def compile_in(shop: Workshop, function: Function, rule: CompileRule, app: Path, step: str) -> None:
     """Run the runtime's compiler over `app`, in a container without network. What does not compile stays as it is."""
     hand_over(app, step_uid())
-    spec = replace(_spec(shop, function, ((str(app), APP, False),), rule.run), environment=rule.environment)
+    spec = replace(step_spec(shop, function, ((str(app), APP, False),), rule.run), environment=rule.environment)
     result = _run(shop, spec, step)
     hand_over(app, os.getuid())
     if result.timed_out:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fnctl import paths
 from fnctl.build import bundle as bundles
-from fnctl.build import inputs, install, plan, store
+from fnctl.build import inputs, install, plan, store, warm
 from fnctl.build.bundle import Item
 from fnctl.build.inputs import Inputs
 from fnctl.build.install import Dependencies, Workshop
@@ -171,6 +171,8 @@ def _finish(
             store.link(dependencies.items, dependencies.root, staged.root, under)
         digest = bundles.digest(items)
         root = store.adopt(staged.root, digest)
+        if spec.warm is not None:
+            warm.fill(shop, function, spec.warm, root, staged.root.parent)
     except BaseException:
         shop.progress.failed(step)
         raise
