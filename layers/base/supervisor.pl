@@ -60,8 +60,9 @@ sub main {
 sub on_signal {
     my ($state, $signals) = @_;
     sysread($signals, my $info, 128) or return;
-    my $number = unpack 'L', $info;
-    leave(0) if $number != SIGCHLD;
+    my ($number, undef, undef, $sender) = unpack 'L l l L', $info;    # struct signalfd_siginfo
+    # From outside of the sandbox a sender has no pid here; from inside, nobody has a say.
+    leave(0) if $number != SIGCHLD && $sender == 0;
     while (my $end = reap(WNOHANG)) {
         agent_ended($state, $end) if $end->{pid} == $state->{agent};
     }

@@ -45,7 +45,10 @@ class Channel:
         return message
 
     def send(self, op: str, **fields: Any) -> None:
-        self._sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
+        self.send_raw(json.dumps({"op": op, **fields}))
+
+    def send_raw(self, line: str) -> None:
+        self._sock.sendall(line.encode() + b"\n")
 
     def close(self) -> None:
         self._lines.close()
@@ -71,9 +74,16 @@ class Logs:
     def __init__(self) -> None:
         self._lines: list[tuple[str | None, str]] = []
         self._changed = threading.Condition()
+        self._paused = False
+
+    def pause(self) -> None:
+        """Accept, but read no more."""
+        self._paused = True
 
     def read(self, sock: socket.socket) -> None:
         with sock, sock.makefile("rb") as stream:
+            if self._paused:
+                threading.Event().wait()
             for raw in stream:
                 line = raw.decode("utf-8", "replace").rstrip("\n")
                 mark, found, text = line.partition("\x1f")
