@@ -11,7 +11,7 @@ Table = tuple[Sequence[str], list[Sequence[str]]]  # headers, rows
 
 MEASURE_HEADERS = ("MEASURE", "WHAT RAN", "UNIT", "P50", "P90", "P99", "N")
 RATIO_HEADERS = ("MEASURE", "COMPARED", "FIGURE", "95 % INTERVAL", "VERDICT")
-LOAD_HEADERS = ("TARGET", "CONN", "TOOL", "RPS", "P50 MS", "P90 MS", "P99 MS", "FAILED", "CPU µS/REQ", "OF RPS BESIDE")
+LOAD_HEADERS = ("TARGET", "CONN", "TOOL", "RPS", "P50 MS", "P90 MS", "P99 MS", "FAILED", "CPU µS/REQ", "FNCTL ÷ THIS")
 NONE = "–"  # not known, or too few samples to tell
 
 
@@ -59,18 +59,15 @@ def measure_table(result: Result) -> Table:
 
 
 def ratio_table(result: Result) -> Table:
-    rows: list[Sequence[str]] = [
-        (
-            measure.question.id,
-            measure.question.over or "",
-            compared(measure),
-            interval(measure.compared),
-            measure.verdict or "",
-        )
-        for measure in result.measures
-        if measure.compared is not None
-    ]
-    return RATIO_HEADERS, rows
+    """A row a comparison; the last column only where figures were set to hold them against."""
+    found = [measure for measure in result.measures if measure.compared is not None]
+    judged = any(measure.verdict for measure in found)
+    rows: list[Sequence[str]] = []
+    for measure in found:
+        verdict = (measure.verdict or "",) if judged else ()
+        over = measure.question.over or ""
+        rows.append((measure.question.id, over, compared(measure), interval(measure.compared), *verdict))
+    return RATIO_HEADERS if judged else RATIO_HEADERS[:-1], rows
 
 
 def load_table(result: Result) -> Table:

@@ -29,9 +29,9 @@ def measure(project: Project, name: str, settings: Settings, progress: Progress)
         found = subject.prepare(project, name, settings.path)
     for kind, baseline in PLAN:
         start_kind(session, found, kind, baseline, settings.samples)
+    ask = startkinds.question("start-warm", name, StartKind.WARM, None)
+    session.ask(ask, lambda: startkinds.warm_calls(ask, found, settings.samples))
     if found.function.model is Model.RESIDENT:
-        ask = startkinds.question("start-warm", name, StartKind.WARM, None)
-        session.ask(ask, lambda: startkinds.warm_calls(ask, found, settings.samples))
         added = latency.question("added-latency", name)
         session.ask(added, lambda: latency.added(added, found, settings.samples))
     under_load(session, found, settings)

@@ -10,12 +10,29 @@ from fnctl.bench.figures import number
 from fnctl.bench.measure import LoadRow, Measure
 
 WIDTH = 720
-LABEL = 190  # of the width, for names
-RIGHT = 70  # of the width, for the figure at a bar's end
+NARROW, BROAD, LETTER = 110, 260, 6.6  # the column of names is as broad as they need, within bounds; px a letter
+RIGHT = 60  # of the width, for the figure at a bar's end
 ROW = 34
 TOP, BOTTOM = 8, 26
 TICKS = 5
 LEAST = 1e-9  # nothing measured here is smaller in its unit: it is nought
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From 0 at `left` to `top` at the right."""
+
+    left: float
+    top: float
+
+    def place(self, value: float) -> float:
+        """x of a value."""
+        share = min(1.0, max(0.0, value / self.top))
+        return round(self.left + share * (WIDTH - self.left - RIGHT), 1)
+
+    def ticks(self) -> tuple[Tick, ...]:
+        values = [self.top * step / TICKS for step in range(TICKS + 1)]
+        return tuple(Tick(self.place(value), tick(value)) for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +57,7 @@ class Row:
 class Plot:
     width: int
     height: int
-    left: int
-    row: int
+    left: float
     unit: str
     title: str  # what a screen reader says
     rows: tuple[Row, ...]
@@ -50,18 +66,16 @@ class Plot:
 
 def strip(measure: Measure) -> Plot | None:
     """Every sample as a dot on an axis from 0, the median as a line. None where there is nothing to show."""
-    series = [one for one in measure.series if one.summary is not None]
+    series = [(one, one.summary) for one in measure.series if one.summary is not None]
     if not series:
         return None
-    most = max(max(one.values) for one in series)
-    top = axis_end(most)
+    axis = axis_of([one.name for one, _ in series], max(found.most for _, found in series))
     rows = []
-    for index, one in enumerate(series):
-        assert one.summary is not None
-        dots = tuple(place(value, top) for value in one.values)
-        rows.append(Row(one.name, _y(index), dots, place(one.summary.p50, top), number(one.summary.p50), index % 2))
+    for index, (one, found) in enumerate(series):
+        dots = tuple(axis.place(value) for value in one.values)
+        rows.append(Row(one.name, _y(index), dots, axis.place(found.p50), number(found.p50), index % 2))
     said = "; ".join(f"{row.name}: median {row.text} {measure.question.unit}" for row in rows)
-    return _plot(rows, top, measure.question.unit, f"{measure.question.what}. {said}")
+    return _plot(rows, axis, measure.question.unit, f"{measure.question.what}. {said}")
 
 
 def bars(load: Sequence[LoadRow]) -> Plot | None:
@@ -69,27 +83,25 @@ def bars(load: Sequence[LoadRow]) -> Plot | None:
     closed = [row for row in load if row.offered_rps is None]
     if not closed:
         return None
-    top = axis_end(max(row.rps for row in closed))
+    names = [f"{row.target}, {row.connections}" for row in closed]
+    axis = axis_of(names, max(row.rps for row in closed))
     targets = list(dict.fromkeys(row.target for row in closed))
-    rows = [
-        Row(
-            f"{row.target}, {row.connections}",
-            _y(index),
-            (),
-            place(row.rps, top),
-            number(row.rps),
-            targets.index(row.target) % 2,
-        )
-        for index, row in enumerate(closed)
-    ]
+    rows = []
+    for index, (name, row) in enumerate(zip(names, closed, strict=True)):
+        group = targets.index(row.target) % 2
+        rows.append(Row(name, _y(index), (), axis.place(row.rps), number(row.rps), group))
     said = "; ".join(f"{row.name} connections: {row.text}" for row in rows)
-    return _plot(rows, top, "requests/s", f"Requests per second. {said}")
+    return _plot(rows, axis, "requests/s", f"Requests per second. {said}")
 
 
-def place(value: float, top: float) -> float:
-    """x of a value on an axis from 0 to `top`."""
-    share = value / top if top > 0 else 0.0
-    return round(LABEL + min(1.0, max(0.0, share)) * (WIDTH - LABEL - RIGHT), 1)
+def axis_of(names: Sequence[str], most: float) -> Axis:
+    """One that has room for the names, and for every value up to `most`."""
+    broad = max(len(name) for name in names) * LETTER + 14
+    return Axis(round(min(BROAD, max(NARROW, broad))), axis_end(most))
+
+
+def tick(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def axis_end(most: float) -> float:
@@ -105,7 +117,6 @@ def _y(index: int) -> float:
     return TOP + index * ROW + ROW / 2
 
 
-def _plot(rows: Sequence[Row], top: float, unit: str, title: str) -> Plot:
+def _plot(rows: Sequence[Row], axis: Axis, unit: str, title: str) -> Plot:
     height = TOP + len(rows) * ROW + BOTTOM
-    ticks = tuple(Tick(place(top * k / TICKS, top), f"{top * k / TICKS:,.4g}") for k in range(TICKS + 1))
-    return Plot(WIDTH, height, LABEL, ROW, unit, title, tuple(rows), ticks)
+    return Plot(WIDTH, height, axis.left, unit, title, tuple(rows), axis.ticks())

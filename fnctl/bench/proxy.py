@@ -72,7 +72,7 @@ def beside_nginx(ask: Question, tiny: Subject, duration_s: float, n: int) -> tup
     with running(tiny.project, Serving((tiny.name,))) as stack, nginx(tiny.program()) as other:
         target = stack.target(tiny.name)
         stack.warm_up(target)
-        return compared(ask, [of_stack("fnctl", stack, target), other], CONNECTIONS, duration_s, n)
+        return compared(ask, [of_stack("fnctl, tiny app", stack, target), other], CONNECTIONS, duration_s, n)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def nginx(app: Program) -> Iterator[Contender]:
                 said = front.stderr.read().decode("utf-8", "replace") if front.stderr else ""
                 raise NotMeasured(f"nginx gave no answer: {said.strip()[-300:]}")
             pids = [*_workers(front.pid), backend.pid]
-            yield Contender("nginx", target, lambda: Used(process_cpu_s(pids)))
+            yield Contender("nginx, tiny app", target, lambda: Used(process_cpu_s(pids)))
         finally:
             front.terminate()
             front.wait(READY_S)

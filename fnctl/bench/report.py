@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from fnctl.bench import figures, plots
 from fnctl.bench.measure import Result, as_json
@@ -22,6 +24,7 @@ def page(result: Result) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = code
     return environment.get_template("page.html.j2").render(
         result=result,
         answered=[measure for measure in result.measures if measure.not_measured is None],
@@ -33,6 +36,11 @@ def page(result: Result) -> str:
         figures=figures,
         data=embedded(result),
     )
+
+
+def code(text: str) -> Markup:
+    """Text, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def embedded(result: Result) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from fnctl.bench import baselines
 from fnctl.bench.interleave import interleave
-from fnctl.bench.measure import Measure, NotMeasured, Question
+from fnctl.bench.measure import Measure, Question
 from fnctl.bench.stack import Serving, Stack, running
 from fnctl.bench.subject import Subject
-from fnctl.model import Model, StartKind
+from fnctl.model import StartKind
 
 HOW = {
     StartKind.COLD: "`fnctl run --warm 0`; no container is left: one call, from connecting to the last byte",
@@ -39,8 +39,6 @@ def question(id_: str, name: str, kind: StartKind, baseline: str | None) -> Ques
 
 def first_calls(ask: Question, subject: Subject, kind: StartKind, baseline: str | None, n: int) -> Measure:
     """`n` first calls of this kind, in turns with the baseline where one is named. NotMeasured where that cannot be."""
-    if subject.function.model is Model.EPHEMERAL and kind is StartKind.WARM:
-        raise NotMeasured("an ephemeral function has no warm calls of its own: each call has a process of its own")
     with running(subject.project, serving(kind, subject.name)) as stack:
         arms = {f"fnctl, {kind}": _first(stack, subject, kind)}
         if baseline == "bare":

@@ -21,6 +21,7 @@ from fnctl.bench import (
     verbs,
 )
 from fnctl.bench.measure import Measure, Question, Result
+from fnctl.bench.one import notes
 from fnctl.bench.session import Session, Settings
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
@@ -57,12 +58,13 @@ class Suite:
     def run(self) -> Result:
         express, flask = self._subject(EXPRESS, API), self._subject(FLASK, API)
         self._starts(express, flask)
+        self._ephemeral_starts()
         self._throughput(express)
         self._latency(express)
         self._isolation()
         self._many()
         self._rest(express)
-        return self._session.result(*(found.bare.interpreter.note for found in (express, flask) if found.bare))
+        return self._session.result(*(note for found in (express, flask) for note in notes(found)))
 
     def _subject(self, name: str, path: str | None = None) -> Subject:
         with self._session.step(f"prepare {name}"):
@@ -79,7 +81,16 @@ class Suite:
             ask = startkinds.question(f"start-warm-{found.name}", found.name, StartKind.WARM, None)
             self._session.ask(ask, partial(startkinds.warm_calls, ask, found, self._n))
 
-    def _start(self, found: Subject, kind: StartKind, baseline: str) -> None:
+    def _ephemeral_starts(self) -> None:
+        """By the same four words; nothing beside them: what one would do instead is counted a second, below."""
+        for name in (ephemeral("python", "process"), ephemeral("node", "process")):
+            found = self._subject(name)
+            for kind in (StartKind.RUNTIME, StartKind.BASE, StartKind.COLD):
+                self._start(found, kind, None)
+            ask = startkinds.question(f"start-warm-{name}", f"{name} (ephemeral)", StartKind.WARM, None)
+            self._session.ask(ask, partial(startkinds.warm_calls, ask, found, self._n))
+
+    def _start(self, found: Subject, kind: StartKind, baseline: str | None) -> None:
         n = FEW if baseline == "docker" else self._n
         ask = startkinds.question(f"start-{kind}-{found.name}", found.name, kind, baseline)
         self._session.ask(ask, lambda: startkinds.first_calls(ask, found, kind, baseline, n))
@@ -102,8 +113,8 @@ class Suite:
             pid, port = stack.enter_context(baselines.serving(express.program()))
             bare = Target(("127.0.0.1", port), f"127.0.0.1:{port}", target.path)
             contenders = [
-                throughput.of_stack("todolist-express through fnctl", service, target),
-                throughput.of_process("todolist-express, bare node", bare, [pid]),
+                throughput.of_stack("fnctl, to-do list", service, target),
+                throughput.of_process("bare node, to-do list", bare, [pid]),
             ]
             for connections in self._settings.concurrency:
                 if connections != CONNECTIONS:

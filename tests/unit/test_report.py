@@ -89,7 +89,7 @@ def test_the_page_says_every_figure_and_what_is_missing() -> None:
         "3 (+1)",
         "3,000",
         "0.75×",
-        "an edit is saved: no `fnctl run --watch`",
+        "an edit is saved: no fnctl run --watch",
         "2 × a <b>CPU</b>",
     ):
         assert word in text, word
@@ -139,7 +139,7 @@ def test_every_dot_lies_within_the_plot(values: list[float]) -> None:
     plot = plots.strip(Measure(ASK, (Series("a", tuple(values)),)))
     assert plot is not None
     (row,) = plot.rows
-    assert all(plots.LABEL <= x <= plots.WIDTH - plots.RIGHT for x in (*row.dots, row.mark))
+    assert all(plot.left <= x <= plots.WIDTH - plots.RIGHT for x in (*row.dots, row.mark))
 
 
 @pytest.mark.parametrize(
