@@ -5,15 +5,14 @@ It is derived (bundle.py): absent from the digest, and of no consequence where i
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 from fnctl.build import bundle as bundles
-from fnctl.build import install
+from fnctl.build import install, store, tree
 from fnctl.build.install import Workshop
-from fnctl.errors import EngineError
+from fnctl.errors import BuildError, EngineError
 from fnctl.model import Function, WarmRule
 
 CACHE = "/fn/cache"
@@ -38,24 +37,20 @@ def fill(shop: Workshop, function: Function, rule: WarmRule, root: Path, room: P
         shop.engine.run(spec, timeout_s=TIMEOUT_S)
     except EngineError:
         return
-    install.hand_over(made, os.getuid())
-    _open_to_all(made)
-    _move(made, place)
+    _keep(made, room / "kept", place)
 
 
-def _open_to_all(folder: Path) -> None:
-    for where, _, files in os.walk(folder):
-        Path(where).chmod(0o755)
-        for name in files:
-            (Path(where) / name).chmod(0o644)
-
-
-def _move(made: Path, place: Path) -> None:
-    if not any(made.iterdir()):
+def _keep(made: Path, kept: Path, place: Path) -> None:
+    """Move what the load left to its place, copied by fnctl's own hand: foreign code made it, and a symlink in it could
+    lead anywhere. What no bundle can hold makes it no cache."""
+    kept.mkdir(mode=0o755)
+    try:
+        if not store.copy(tree.scan(made), made, kept):
+            return
+    except BuildError:
         return
     place.parent.mkdir(exist_ok=True)
-    place.parent.chmod(0o755)
-    try:
-        made.rename(place)
-    except OSError:  # another build was first
-        shutil.rmtree(made, ignore_errors=True)
+    for folder in (place.parent, kept):
+        folder.chmod(0o755)
+    with contextlib.suppress(OSError):  # another build was first
+        kept.rename(place)
