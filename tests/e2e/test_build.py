@@ -39,12 +39,20 @@ class Desk:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *words: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+        """fnctl at work; killed at the end where it still is."""
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "fnctl.cli.main", *words],
-            cwd=self.project, env=self.environment | extra, text=True, umask=0o077,
+            cwd=self.project, env=self.environment | extra, text=True,
+            umask=0o077,  # a careful user's: what sandboxes read must not depend on it
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def fnctl(self, *words: str, **extra: str) -> tuple[int, str, str]:
         with self.start(*words, **extra) as process:
@@ -62,10 +70,13 @@ def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def step_containers() -> list[str]:
-    return docker(
-        "ps", "-aq", "--filter", "label=dev.fnctl.role=build", "--filter", "label=dev.fnctl.function=web"
-    ).split()
+def step_containers(*functions: str) -> list[str]:
+    """Ids of the containers of these functions' steps, of `web`'s where none is named."""
+    found = []
+    for function in functions or ("web",):
+        labels = ("dev.fnctl.role=build", f"dev.fnctl.function={function}")
+        found += docker("ps", "-aq", *(word for label in labels for word in ("--filter", f"label={label}"))).split()
+    return found
 
 
 @pytest.fixture
@@ -178,6 +189,21 @@ def test_ctrl_c_leaves_no_container_and_no_half_bundle(desk: Desk, tmp_path: Pat
     assert list((tmp_path / "home").glob("*/.work-*")) == []
 
 
+def test_ctrl_c_ends_every_function_that_is_built(desk: Desk) -> None:
+    desk.write(
+        "fnctl.yaml", "".join(["functions:\n", *(f"  web{n}: {{path: {n}, handler: index.js}}\n" for n in "abc")])
+    )
+    for name in "abc":  # the first two share their dependencies, so that one waits for the other
+        desk.write(f"{name}/index.js", PLAIN_APP + ("// other" if name == "c" else ""))
+        desk.write(f"{name}/package.json", '{"dependencies": {"ms": "2"}, "scripts": {"preinstall": "sleep 1000"}}')
+    with desk.start("build") as process:
+        wait_for_a_step("weba", "webb", "webc")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert step_containers("weba", "webb", "webc") == []
+
+
 def test_what_a_killed_build_left_goes_with_the_next(desk: Desk, tmp_path: Path) -> None:
     desk.write("package.json", '{"dependencies": {"ms": "2.1.3"}, "scripts": {"preinstall": "sleep 1000"}}')
     with desk.start("build") as process:
@@ -191,9 +217,9 @@ def test_what_a_killed_build_left_goes_with_the_next(desk: Desk, tmp_path: Path)
     assert list((tmp_path / "home").glob("*/.work-*")) == []
 
 
-def wait_for_a_step() -> None:
+def wait_for_a_step(*functions: str) -> None:
     deadline = time.monotonic() + 60
-    while not docker("ps", "-q", "--filter", "label=dev.fnctl.role=build", "--filter", "label=dev.fnctl.function=web"):
+    while not step_containers(*functions):
         assert time.monotonic() < deadline, "no step's container came up"
         time.sleep(0.05)
 

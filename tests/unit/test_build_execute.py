@@ -13,7 +13,7 @@ from fnctl.build.execute import Built
 from fnctl.engine.base import RunResult
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import BuildError, DeadlineExceeded
-from fnctl.model import Function, Project
+from fnctl.model import Function, Project, SandboxSpec
 from fnctl.paths import ProjectPaths
 from fnctl.progress import Silent
 
@@ -46,8 +46,14 @@ class Stage:
         )  # fmt: skip
         return built[chosen[0].name]
 
+    def networks(self) -> list[str]:
+        """Of each install, in order: other steps have none."""
+        runs = [arguments[0] for name, arguments in self.engine.calls if name == "run"]
+        return [spec.network for spec in runs if isinstance(spec, SandboxSpec) and spec.network != "none"]
+
     def runs(self) -> int:
-        return sum(1 for name, _ in self.engine.calls if name == "run")
+        """Installs: of what runs in containers, only they have a network."""
+        return len(self.networks())
 
 
 @pytest.fixture
@@ -114,8 +120,8 @@ def test_a_step_that_hangs_is_a_named_deadline(stage: Stage) -> None:
 
 
 def test_one_failure_does_not_stop_the_others(stage: Stage) -> None:
-    stage.write("../plain/index.js", "plain")
-    plain = Function("plain", stage.folder.parent / "plain", "node24", "index.js")
+    stage.write("../plain/page.html", "plain")
+    plain = Function("plain", stage.folder.parent / "plain", "python3.13", "page.html")  # no step of its is run
     stage.engine.runs.append(RunResult(1, "npm error"))
     with pytest.raises(BuildError, match="hello"):
         stage.build(stage.function, plain)
@@ -126,8 +132,7 @@ def test_one_failure_does_not_stop_the_others(stage: Stage) -> None:
 def test_without_a_network_on_the_bridge_the_host_is_tried(stage: Stage) -> None:
     stage.engine.runs.append(RunResult(1, "npm error code EAI_AGAIN"))
     stage.build()
-    networks = [arguments[0].network for name, arguments in stage.engine.calls if name == "run"]  # type: ignore[attr-defined]
-    assert networks == ["bridge", "host"]
+    assert stage.networks() == ["bridge", "host"]
 
 
 def test_credentials_stand_in_no_container_and_no_error(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
