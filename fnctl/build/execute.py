@@ -26,7 +26,7 @@ from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, Engine
 from fnctl.errors import BuildError, FnctlError, UsageError
 from fnctl.model import Bundle, Function, Project, RuntimeSpec, SandboxInfo
 from fnctl.paths import ProjectPaths
-from fnctl.progress import Progress
+from fnctl.progress import Progress, Silent
 
 PARALLEL = 2  # installs wait on the network for the most part, but compilers and unpacking do not
 TIMEOUT_S = 900.0  # of one step in a container
@@ -93,6 +93,23 @@ def build(
         except BaseException:
             _abandon(job, running)
             raise
+
+
+def edited(function: Function, *, engine: Engine, image: str, spec: RuntimeSpec, project: Project) -> Bundle:
+    """The folder as it is now, bundled as fast as can be (make.quick), for `fnctl run --watch`. Blocking.
+
+    Dependencies are installed where they have changed. Remove it with `discard`.
+    """
+    shop = _workshop(engine, image, project, Silent())
+    try:
+        return make.quick(shop, function, spec)
+    except OSError as error:
+        raise BuildError(f"building {function.name} failed: {error.strerror or error}") from error
+
+
+def discard(bundle: Bundle) -> None:
+    """Remove what `edited` made. Instances that run it have their own links to its files."""
+    store.remove(bundle.root)
 
 
 def up_to_date(function: Function, spec: RuntimeSpec, project: Project, *, shipped: bool = False) -> Built | None:

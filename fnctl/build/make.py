@@ -101,6 +101,18 @@ def release(
         return Made(fresh, new=True, install_cached=dependencies is None or dependencies.cached)
 
 
+def quick(shop: Workshop, function: Function, spec: RuntimeSpec) -> Bundle:
+    """A bundle of the folder as it is, for an edit that somebody waits for: nothing compiled or warmed, no record.
+
+    Its digest is another than that of a build, since what a compiler adds is not in it. The caller removes it.
+    """
+    read = inputs.read(function, spec)
+    with store.working_folder(paths.bundles()) as work:
+        staged = _stage(function, spec, read, work)
+        made, _ = _finish(shop, function, spec, read, staged, distrust=False, quick=True)
+    return bundle_of(made)
+
+
 def afresh(shop: Workshop, function: Function, spec: RuntimeSpec, step: str) -> tuple[Item, ...]:
     """What the bundle holds when everything is made anew, dependencies too; nothing is kept."""
     read = inputs.read(function, spec)
@@ -153,7 +165,14 @@ def _compiled(shop: Workshop, function: Function, spec: RuntimeSpec, staged: Sta
 
 
 def _finish(
-    shop: Workshop, function: Function, spec: RuntimeSpec, read: Inputs, staged: Staged, *, distrust: bool
+    shop: Workshop,
+    function: Function,
+    spec: RuntimeSpec,
+    read: Inputs,
+    staged: Staged,
+    *,
+    distrust: bool,
+    quick: bool = False,
 ) -> tuple[Release, Dependencies | None]:
     """Join code and dependencies at the place of their digest; a release without fingerprint and history."""
     dependencies = None
@@ -164,14 +183,14 @@ def _finish(
     step = f"bundle {function.name}"
     shop.progress.start(step)
     try:
-        items = _compiled(shop, function, spec, staged, step)
+        items = staged.code if quick else _compiled(shop, function, spec, staged, step)
         if staged.install is not None and dependencies is not None:
             under = staged.install.rule.result
             items = bundles.merged(items, dependencies.items, under)
             store.link(dependencies.items, dependencies.root, staged.root, under)
         digest = bundles.digest(items)
         root = store.adopt(staged.root, digest)
-        if spec.warm is not None:
+        if spec.warm is not None and not quick:
             warm.fill(shop, function, spec.warm, root, staged.root.parent)
     except BaseException:
         shop.progress.failed(step)
@@ -185,7 +204,7 @@ def _finish(
         files=len(items),
         fingerprint=None,
         source=staged.source,
-        seal=store.seal(root) or "",
+        seal="" if quick else store.seal(root) or "",
         dependencies=staged.key,
     )
     shop.progress.done(

@@ -25,7 +25,7 @@ from fnctl.gateway.admin import AdminServer, admin_app
 from fnctl.gateway.app import Gateway
 from fnctl.gateway.routes import Routes
 from fnctl.gateway.upstream import upstream_factory
-from fnctl.model import Function, Project, RuntimeSpec
+from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.progress import Progress
 from fnctl.runtime.instance import Code
@@ -61,6 +61,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int | None = None
     boot: bool = True  # boot runtimes ahead in the pool
+    watch: bool = False  # swap instances when code is saved
 
 
 def select(project: Project, names: Sequence[str]) -> list[Function]:
@@ -121,6 +122,7 @@ class Stack:
         self.gateway = Gateway(self.service.scheduler, self.routes, self.service.record)
         self._admin = AdminServer(admin_app(self.status, self.request_stop, self.reap), self.service.paths.admin_socket)
         self.loop = asyncio.get_running_loop()
+        self._edits: dict[str, Bundle] = {}  # by function, since it was started
         self._at = time.time()
 
     @property
@@ -146,6 +148,8 @@ class Stack:
         await self.gateway.close()
         await self.service.stop()
         await self._admin.stop()
+        for bundle in self._edits.values():
+            execute.discard(bundle)
 
     def request_stop(self, force: bool = False) -> None:
         """The first asks for a drain, one with force (or a second) cuts it short. From a signal or the admin API."""
@@ -157,6 +161,30 @@ class Stack:
         """Where a function is reached, as the routes say it, with this run's port."""
         code = self.service.scheduler.sites[function].code
         return list(self.routes.addresses(code.function, self.url, self.port))
+
+    async def rebuild(self, function: str) -> None:
+        """Bundle the function's folder as it is and let it take over. BuildError and LoadError leave the old one."""
+        prepared = self.prepared
+        old = self.service.scheduler.sites[function].code
+        bundle = await self.service.pool.call(
+            lambda: execute.edited(
+                old.function,
+                engine=prepared.engine,
+                image=prepared.image,
+                spec=old.runtime,
+                project=prepared.project,
+            )
+        )
+        if bundle.digest == old.bundle.digest:
+            return
+        try:
+            await self.service.scheduler.deploy(Code(old.function, bundle, old.runtime))
+        except BaseException:
+            await self.service.pool.call(execute.discard, bundle)
+            raise
+        before, self._edits[function] = self._edits.get(function), bundle
+        if before is not None:
+            await self.service.pool.call(execute.discard, before)
 
     async def reap(self, function: str) -> int:
         """End the function's idle instances now; returns, when the pool is full again, how many there were."""

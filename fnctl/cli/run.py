@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +38,7 @@ def run(
         typer.Option("--port", "-p", min=0, max=65535, help="Port to listen on; 0: any.", envvar="FNCTL_PORT"),
     ] = 8080,
     boot: Annotated[bool, typer.Option("--boot/--no-boot", help="Boot runtimes ahead in the pool.")] = True,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Swap in new code whenever a file is saved.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Serve in the background; `fnctl stop` ends it.")
     ] = False,
@@ -47,6 +50,7 @@ def run(
     Examples:
       fnctl run
       fnctl run --warm 3 --port 9000 todos
+      fnctl run --watch
       fnctl run -d && fnctl invoke todos; fnctl stop
     """
     from fnctl import config
@@ -58,7 +62,7 @@ def run(
         return
     from fnctl.cli.compose import ServeSettings
 
-    _foreground(project, functions or [], ServeSettings(warm, host, port, boot))
+    _foreground(project, functions or [], ServeSettings(warm, host, port, boot, watch))
 
 
 def claim_port(host: str, port: int) -> None:
@@ -117,7 +121,8 @@ async def _serve(prepared: Prepared, settings: ServeSettings) -> None:
             for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signum, stack.request_stop)
             _announce(stack)
-            await watch(stack)
+            async with edits(stack) if settings.watch else contextlib.nullcontext():
+                await watch(stack)
             output.say("stopping: what runs may end first; Ctrl-C again to cut it short")
         output.say("stopped: no container is left")
     except asyncio.CancelledError:
@@ -142,6 +147,27 @@ def raise_descriptors() -> None:
     """A connection of a client takes a file descriptor, and so does one to an instance: use all that we may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextlib.asynccontextmanager
+async def edits(stack: Stack) -> AsyncIterator[None]:
+    """While inside: what is saved is built, loaded, and takes over; what is not sound is told, the old code stays."""
+    from fnctl.dev import Watch
+
+    def swapped(function: str, took_s: float) -> None:
+        output.say(f"{function}: new code serves after {took_s * 1000:.0f} ms")
+
+    def failed(function: str, error: FnctlError) -> None:
+        output.error(error)
+        output.say(f"{function}: the code from before serves on")
+
+    functions = [code.function for code in stack.prepared.codes]
+    watching = Watch(functions, stack.rebuild, swapped, failed)
+    watching.start()
+    try:
+        yield
+    finally:
+        await watching.stop()
 
 
 def examples(urls: list[str]) -> list[str]:
