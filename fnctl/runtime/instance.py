@@ -230,8 +230,11 @@ class Instance:
         return self._clean if self.forks else self.last_exit is not None
 
     def _kill_if_still_at_it(self, invocation: int) -> None:
-        """Only the supervisor can stop it; where the agent forks, the template goes with it."""
-        if self.state is not State.DEAD and self.served == invocation and not self._over():
+        """Only the supervisor can stop it; where the agent forks, the template goes with it.
+
+        Not busy any more: it has ended, and what runs by now is the next process on its way up.
+        """
+        if self.state is State.BUSY and self.served == invocation and not self._over():
             self._ours = True
             self._link.kill()
             self._recycle_when_exited()

@@ -1,4 +1,4 @@
-"""Sandboxes played in process: an engine whose containers are tasks that speak the sandbox protocol on the slot's sockets."""
+"""Sandboxes played in process: an engine whose containers are tasks that speak the protocol on the slot's sockets."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class Script:
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
     garbage_at_load: bytes | None = None
+    boot_gate: asyncio.Event | None = None  # an agent says hello when it is open
 
 
 class PlayedSandbox:
@@ -93,6 +94,8 @@ class PlayedSandbox:
         self.stop()
 
     async def _serve(self) -> None:
+        if self.script.boot_gate is not None:
+            await self.script.boot_gate.wait()
         reader, writer = await self._open("agent")
         self.agent = writer
         say(writer, {"op": "hello", "protocol": 1, "role": "agent", "runtime": "node24", "pid": 7})
@@ -241,7 +244,7 @@ async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
     """Turn the loop until the condition holds."""
 
     async def turn() -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is other code's state
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(turn(), timeout_s)

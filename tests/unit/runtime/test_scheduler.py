@@ -12,6 +12,7 @@ import uvloop
 
 from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
 from fnctl.model import Isolation, Model, Scale, StartKind
+from fnctl.runtime.instance import GRACE_S
 from fnctl.runtime.lifecycle import State
 from fnctl.runtime.reaper import reap
 from tests.unit.runtime.played import Stage1, until
@@ -244,6 +245,23 @@ def test_ephemeral_without_fork_gets_a_fresh_process_each_time(tmp_path: Path) -
             lease.release(reusable=True)
         assert len(instances) == 1
         await until(lambda: stage.script.boots >= 4)
+
+    play(tmp_path, history)
+
+
+def test_the_next_process_is_not_killed_for_the_last_one(tmp_path: Path) -> None:
+    """The agent closes after its response, ends by itself, and the next one boots for longer than the grace."""
+
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        stage.script.boot_gate = gate = asyncio.Event()
+        stage.sandbox_of(lease).exit()
+        lease.release(reusable=False)
+        asyncio.get_running_loop().call_later(GRACE_S * 1.5, gate.set)
+        again = await stage.lease()
+        assert again.instance == lease.instance
+        again.release(reusable=True)
 
     play(tmp_path, history)
 
