@@ -1,6 +1,7 @@
 // Event handlers: HTTP request → (event, context) → HTTP response. The contract is in ../PROTOCOL.md.
 'use strict';
 
+const { randomUUID } = require('crypto');
 const http = require('http');
 const { ID_HEADER } = require('./serving.js');
 
@@ -89,7 +90,7 @@ function toBody(bytes) {
 function context(load, request) {
   const deadlineMs = Number(request.headers['x-fnctl-deadline-ms'] ?? Date.now() + load.timeout_ms);
   return {
-    id: request.headers[ID_HEADER] ?? '',
+    id: request.headers[ID_HEADER] ?? randomUUID(), // without a host, its own
     function: load.function,
     version: load.version,
     memoryMb: load.memory_mb,

@@ -46,7 +46,6 @@ function attribute(server) {
   const emit = server.emit;
   server.emit = function emitAttributed(event, request, ...rest) {
     const id = request?.headers?.[ID_HEADER];
-    if (id === undefined) return emit.call(this, event, request, ...rest);
     if (event === 'request') rest[0].once('close', () => logs.finish(id));
     return logs.during(id, () => emit.call(this, event, request, ...rest));
   };

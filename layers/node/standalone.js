@@ -4,6 +4,7 @@
 const { redirectListen } = require('./capture.js');
 const logs = require('./logs.js');
 const program = require('./program.js');
+const { attribute } = require('./serving.js');
 
 const DRAIN_MS = 10_000; // as long as `docker stop` waits
 
@@ -16,7 +17,10 @@ function serve() {
   process.env.PORT = String(port);
   process.chdir(load.root);
   logs.install({ marked: false });
-  redirectListen(port, stopOnSignal);
+  redirectListen(port, (server) => {
+    attribute(server);
+    stopOnSignal(server);
+  });
   if (program.isProgram(load.handler)) {
     program.runProgram(load.root, load.handler);
   } else {

@@ -9,13 +9,14 @@ import inspect
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fnctl_agent.exchange import Application
-from fnctl_agent.wire import ID_HEADER, BadResponse, Headers, Request, Response, reason
+from fnctl_agent.wire import BadResponse, Headers, Request, Response, reason
 
 PARAMS_HEADER = b"x-fnctl-params"
 DEADLINE_HEADER = b"x-fnctl-deadline-ms"
@@ -117,7 +118,7 @@ def _body(body: bytes) -> dict[str, Any]:
 def _context(request: Request, load: Mapping[str, Any]) -> Context:
     deadline = request.header(DEADLINE_HEADER)
     return Context(
-        id=(request.header(ID_HEADER) or b"").decode("ascii", "replace"),
+        id=request.invocation or str(uuid.uuid4()),  # without a host, its own
         function=load["function"],
         version=load["version"],
         memory_mb=load["memory_mb"],

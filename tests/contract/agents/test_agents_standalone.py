@@ -1,0 +1,108 @@
+"""Shipped images: the agent under plain `docker run`, with no host, on a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from languages import LANGUAGES, Language
+from sandbox_host import WAIT_S
+
+from fnctl import assets
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
+
+
+def docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60)
+    return (done.stdout + done.stderr).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    name: str
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """The first answer, as soon as the server is up."""
+        address = docker("port", self.name, "9000/tcp").splitlines()[0]
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            client = http.client.HTTPConnection(address, timeout=WAIT_S)
+            with contextlib.closing(client):
+                try:
+                    client.request(method, path, body=body, headers={"Content-Type": "application/json"})
+                    response = client.getresponse()
+                    return response.status, response.read()
+                except (ConnectionError, http.client.HTTPException):
+                    if time.monotonic() > deadline:
+                        raise AssertionError(docker("logs", self.name)) from None
+                    time.sleep(0.05)
+
+    def stop(self) -> int:
+        """`docker stop`; the exit code."""
+        docker("stop", "-t", "20", self.name)
+        return int(docker("inspect", "-f", "{{.State.ExitCode}}", self.name))
+
+
+@pytest.fixture(params=LANGUAGES, ids=str)
+def language(request: pytest.FixtureRequest) -> Language:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def serving(
+    request: pytest.FixtureRequest, language: Language, sandbox_image: str, tmp_path: Path
+) -> Iterator[Container]:
+    handler = request.param.replace("PROGRAM", language.program)
+    for name, text in language.files.items():
+        (tmp_path / name).write_text(text)
+    load = {"function": "f", "version": "v", "handler": handler, "root": "/fn/app", "model": "resident",
+            "env": {"GREETING": "hi"}, "concurrency": 8, "timeout_ms": 1000, "memory_mb": 64, "port": 3000}  # fmt: skip
+    name = f"fnctl-test-{uuid.uuid4().hex[:12]}"
+    tmp_path.chmod(0o755)
+    docker(
+        "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
+        "--label", "dev.fnctl=1", "-v", f"{tmp_path}:/fn/app:ro", sandbox_image,
+        *assets.runtimes()[language.runtime].agent, "--serve",
+    )  # fmt: skip
+    try:
+        yield Container(name)
+    finally:
+        docker("rm", "-f", name)
+
+
+@pytest.mark.parametrize("serving", ["PROGRAM"], indirect=True)
+def test_a_web_app_listens_on_the_port(serving: Container) -> None:
+    assert serving.request("GET", "/head") == (418, b"teapot")
+    assert len(serving.request("GET", "/large")[1]) == 5_000_000
+    assert "listening" in docker("logs", serving.name)
+    assert serving.stop() == 0
+
+
+@pytest.mark.parametrize("serving", ["events.echo"], indirect=True)
+def test_a_handler_is_invoked_over_http(serving: Container) -> None:
+    status, body = serving.request("POST", "/a?b=1", b'{"x":1}')
+    assert status == 200
+    assert json.loads(body)["event"]["json"] == {"x": 1}
+    assert serving.stop() == 0
+
+
+@pytest.mark.parametrize("serving", ["events.logs"], indirect=True)
+def test_lines_go_out_without_marks(serving: Container) -> None:
+    serving.request("GET", "/x")
+    lines = docker("logs", serving.name).splitlines()
+    assert sorted(lines) == ["one /x", "three", "two"]
+
+
+@pytest.mark.parametrize("serving", ["events.missing"], indirect=True)
+def test_a_load_error_ends_the_container(serving: Container) -> None:
+    assert docker("wait", serving.name) == "1"
+    assert "missing" in docker("logs", serving.name)
