@@ -155,7 +155,7 @@ class Exchange:
             self._waiter.cancel()
             self._fail(
                 DeadlineExceeded(
-                    f"no instance of {function.name} was free within {function.timeout_s:g} s",
+                    f"no instance of {function.name} was free within {self._patience_s:g} s",
                     code="queue_timeout",
                     hint="raise scale.max or concurrency of the function, or its timeout",
                 )
@@ -168,6 +168,10 @@ class Exchange:
                 )
             )
 
+    @property
+    def _patience_s(self) -> float:
+        return max(self._match.function.timeout_s, self._door.limits.queue_s)
+
     # -- from admission --------------------------------------------------------------------------------------------
 
     def _acquire(self, now: float, *, retry: bool = True) -> None:
@@ -177,7 +181,7 @@ class Exchange:
             if lease is not None:
                 self._send(lease, now, retry)
                 return
-            self.deadline = now + function.timeout_s
+            self.deadline = now + self._patience_s
             waiter = self._door.admission.enqueue(function.name, self._ready)
         except FnctlError as error:
             self._fail(error)

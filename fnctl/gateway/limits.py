@@ -22,6 +22,9 @@ class Limits:
     error_bytes: int = 64 * KIB  # of an agent's own error body
 
     head_s: float = 10.0
+    # An invocation waits this long for an instance, or its function's `timeout` where that is longer: a start takes its
+    # time however short the handler is, and may itself end in a load timeout, which tells more.
+    queue_s: float = 15.0
     body_idle_s: float = 30.0
     reader_stall_s: float = 60.0
     keep_alive_s: float = 75.0

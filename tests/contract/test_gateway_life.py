@@ -28,7 +28,9 @@ from fnctl.errors import ConflictError
 from fnctl.gateway.limits import Limits
 from fnctl.model import Function
 
-QUICK = Limits(head_s=0.1, body_idle_s=0.1, reader_stall_s=0.2, keep_alive_s=0.1, linger_s=0.1, tick_s=0.01)
+QUICK = Limits(
+    queue_s=0.1, head_s=0.1, body_idle_s=0.1, reader_stall_s=0.2, keep_alive_s=0.1, linger_s=0.1, tick_s=0.01
+)
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
