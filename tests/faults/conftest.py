@@ -1,0 +1,25 @@
+"""One running fnctl for all faults that it must survive, audited after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import rig
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[rig.Running]:
+    with rig.desk() as desk, rig.running(desk) as running:
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def fnctl(shared: rig.Running) -> Iterator[rig.Running]:
+    """The shared service, before and after in good order."""
+    assert shared.process.poll() is None, shared.said.read_text()
+    yield shared
+    shared.audit()
+    assert shared.call("harmless").status == 200

@@ -1,0 +1,251 @@
+"""A running fnctl to do harm to: started as its user starts it, called over HTTP, looked at from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ROOT / "tests" / "fixtures" / "functions"
+UP_S = 600.0  # images and dependencies may have to be made
+SETTLE_S = 30.0
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = SETTLE_S) -> Any:
+    """Wait for something outside; what it is, and how it stands, is in the failure."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(0.05)
+    return found
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+    took_s: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The gateway's own error: code, message, the invocation's id."""
+        told: dict[str, Any] = self.json["error"]
+        return told
+
+    @property
+    def id(self) -> str:
+        return self.headers["X-Fnctl-Invocation-Id"] or ""
+
+
+class _Unix(http.client.HTTPConnection):
+    """HTTP to a socket in a folder that may have a long name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        folder = os.open(self._path.parent, os.O_PATH)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(30)
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+
+@dataclass(slots=True)
+class Desk:
+    """A user at a shell: a project's folder, and fnctl with a home of its own."""
+
+    project: Path
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *words: str) -> dict[str, Any]:
+        return {
+            "args": [sys.executable, "-P", "-m", "fnctl.cli.main", *words],
+            "cwd": self.project,
+            "env": {**os.environ, "FNCTL_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.environment},
+            "stdin": subprocess.DEVNULL,
+            "text": True,
+        }
+
+    def fnctl(self, *words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself; its exit code is the caller's to judge."""
+        return subprocess.run(**self.command(*words), capture_output=True, timeout=timeout_s)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the one project of this home, once there is one."""
+        (found,) = (self.home / "projects").iterdir()
+        return found
+
+    def containers(self) -> dict[str, str]:
+        """What the engine has of this project: short id → role, whether it runs or not."""
+        if not (self.home / "projects").exists():
+            return {}
+        row = '{{.ID}} {{.Label "dev.fnctl.role"}}'
+        said = docker("ps", "-a", "--filter", f"label=dev.fnctl.project={self.state.name}", "--format", row)
+        return dict(line.split(" ", 1) for line in said.splitlines())
+
+    def lines(self, function: str) -> list[dict[str, Any]]:
+        """What the log store has of a function, in order."""
+        log = self.state / "logs" / f"{function}.jsonl"
+        files = sorted(log.parent.glob(f"{log.name}*"), reverse=True)
+        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+    def nothing_left(self) -> None:
+        """No container and no slot; logs and bundles stay."""
+        until(lambda: not self.containers(), "no container to be left")
+        assert list((self.state / "slots").iterdir()) == []
+
+
+@dataclass(slots=True)
+class Running:
+    """A `fnctl run` in the foreground, and the audit of what was asked of it."""
+
+    desk: Desk
+    process: subprocess.Popen[str]
+    said: Path  # its stderr
+    port: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (function, invocation id), not audited yet
+
+    def wait_up(self) -> Running:
+        def serves() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"fnctl run ended with {self.process.returncode}:\n{self.said.read_text()}")
+            with contextlib.suppress(OSError, ValueError):
+                self.port = self.status()["port"]
+            return self.port != 0
+
+        until(serves, "fnctl run to serve", UP_S)
+        return self
+
+    def status(self) -> dict[str, Any]:
+        return dict(self._admin("GET", "/v1/status"))
+
+    def reap(self, function: str) -> None:
+        self._admin("POST", f"/v1/reap?function={function}")
+
+    def _admin(self, method: str, target: str) -> Any:
+        with contextlib.closing(_Unix(self.desk.state / "admin.sock")) as connection:
+            connection.request(method, target)
+            return json.loads(connection.getresponse().read())
+
+    def instances(self, function: str | None) -> list[dict[str, Any]]:
+        return [row for row in self.status()["instances"] if row["function"] == function]
+
+    def call(
+        self,
+        function: str,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 60,
+    ) -> Answer:
+        """One request on a connection of its own. What the gateway counted is audited later."""
+        began = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            connection.request(method, f"/{function}{path}", body, dict(headers or {}))
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read(), time.monotonic() - began)
+        if answer.id:
+            self.asked.append((function, answer.id))
+        return answer
+
+    def balanced(self) -> bool:
+        """Nothing runs, and the engine's containers are those of the registry, with the services beside them."""
+        status = self.status()
+        known = {row["sandbox"] for row in status["instances"]}
+        there = {name for name, role in self.desk.containers().items() if role == "sandbox"}
+        return status["in_flight"] == 0 and known == there and self.pool_full(status)
+
+    @staticmethod
+    def pool_full(status: Mapping[str, Any]) -> bool:
+        pool = status["pool"]
+        return bool(pool["base"] + pool["runtime"] == pool["target"])
+
+    def audit(self) -> None:
+        """The oracle: nothing in flight, containers == registry, the pool full, one receipt an invocation."""
+        until(self.balanced, f"containers and registry to agree; {self.status()}, {self.desk.containers()}")
+        asked, self.asked = self.asked, []
+        for function in {name for name, _ in asked}:
+            ids = sorted(invocation for name, invocation in asked if name == function)
+
+            def receipts(function: str = function, ids: list[str] = ids) -> bool:
+                lines = self.desk.lines(function)
+                return sorted(row["id"] for row in lines if row["kind"] == "receipt" and row["id"] in set(ids)) == ids
+
+            until(receipts, f"one receipt for each of {len(ids)} invocations of {function}", 5)
+
+    def stop(self) -> None:
+        """As its user does; afterwards nothing may be left."""
+        ended = self.desk.fnctl("stop")
+        assert ended.returncode == 0, ended.stderr
+        assert self.process.wait(30) == 0, self.said.read_text()
+        self.desk.nothing_left()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@contextlib.contextmanager
+def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
+    """A copy of a project and a home, both gone afterwards. Short names: paths of sockets are bounded."""
+    with tempfile.TemporaryDirectory(prefix="fnctl-") as folder:
+        project = Path(folder) / "project"
+        shutil.copytree(source, project)
+        yield Desk(project, Path(folder) / "home", environment)
+
+
+@contextlib.contextmanager
+def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+    """`fnctl run` on any free port. Whatever the test did, it is gone afterwards; how it ends is the test's to say."""
+    said = at.project.parent / "said"
+    with said.open("w") as out:
+        process = subprocess.Popen(
+            **at.command("run", "--port", "0", "--warm", str(warm), *words), stdout=out, stderr=out
+        )
+    try:
+        yield Running(at, process, said).wait_up()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            process.wait()
