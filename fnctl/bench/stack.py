@@ -24,7 +24,9 @@ from fnctl.paths import ProjectPaths
 
 READY_S = 900.0  # images and bundles may have to be made first
 STOP_S = 60.0
-POLL_S = 0.05
+SETTLE_S = 20.0  # instances that were called come to rest, or end
+POLL_S = 0.01
+AT_WORK = frozenset({"starting", "loading", "busy", "draining"})
 ADMIN_HOST = "fnctl"
 
 
@@ -61,8 +63,30 @@ class Stack:
         return status
 
     def reap(self, function: str) -> None:
-        """No instance of the function is left, and the pool is full again."""
-        self._ask("POST", f"/v1/reap?function={function}")
+        """No instance of the function is left, and the pool is full again.
+
+        Asked again where one was not idle: an ephemeral one that has answered is still being cleaned.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            self._ask("POST", f"/v1/reap?function={function}")
+            if self._row(function)["instances"] == 0:
+                return
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"{function} still has instances {SETTLE_S:.0f} s after they were to end")
+            time.sleep(POLL_S)
+
+    def await_rest(self, function: str) -> None:
+        """No instance of the function is at work, loading, or being cleaned. NotMeasured where that never comes."""
+        deadline = time.monotonic() + SETTLE_S
+        while any(row["function"] == function and row["state"] in AT_WORK for row in self.status()["instances"]):
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"an instance of {function} was still at work after {SETTLE_S:.0f} s")
+            time.sleep(POLL_S)
+
+    def _row(self, function: str) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = self.status()["functions"]
+        return next(row for row in rows if row["name"] == function)
 
     def _ask(self, method: str, path: str) -> Response:
         answer = wire.call(Target(self._admin, ADMIN_HOST, path), method)
@@ -74,8 +98,7 @@ class Stack:
 
     def target(self, function: str, path: str | None = None) -> Target:
         """Where a user would send a request to the function: its first address, or `path` at that host."""
-        rows = {row["name"]: row for row in self.status()["functions"]}
-        url = urlsplit(rows[function]["urls"][0].rpartition(" ")[2])
+        url = urlsplit(self._row(function)["urls"][0].rpartition(" ")[2])
         if path is None and "{" in url.path:
             raise NotMeasured(f"{function} is at {url.path}: give a path to call with --path")
         return Target(("127.0.0.1", self.port), url.netloc, path or url.path or "/")

@@ -15,7 +15,7 @@ HOW = {
     StartKind.COLD: "`fnctl run --warm 0`; no container is left: one call, from connecting to the last byte",
     StartKind.BASE: "`fnctl run --no-boot`; a base container waits: one call, from connecting to the last byte",
     StartKind.RUNTIME: "`fnctl run`; a booted runtime waits: one call, from connecting to the last byte",
-    StartKind.WARM: "the code is loaded: one call on a connection of its own",
+    StartKind.WARM: "the code is loaded, and nothing is at work: one call, from connecting to the last byte",
 }
 WARM_FACTOR = 10  # a warm call is short: ten times the samples still cost next to nothing
 POOL = 3  # as `fnctl run` has it
@@ -58,9 +58,14 @@ def _first(stack: Stack, subject: Subject, kind: StartKind) -> Callable[[], floa
 
 
 def warm_calls(ask: Question, subject: Subject, n: int) -> Measure:
-    """`n` × 10 calls to loaded code."""
+    """`n` × 10 calls to loaded code; each waits, untimed, until no instance is at work."""
     with running(subject.project, serving(StartKind.WARM, subject.name)) as stack:
         target = stack.target(subject.name, subject.path)
         stack.warm_up(target)
-        series = interleave({"fnctl, warm": lambda: stack.call(target, StartKind.WARM)}, n * WARM_FACTOR)
+
+        def call() -> float:
+            stack.await_rest(subject.name)
+            return stack.call(target, StartKind.WARM)
+
+        series = interleave({"fnctl, warm": call}, n * WARM_FACTOR)
     return Measure(ask, tuple(series))

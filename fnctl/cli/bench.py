@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def bench(
     if form not in FORMATS:
         raise UsageError(f"--output {form}: not a format", hint=f"one of: {', '.join(FORMATS)}")
     settings = Settings(samples, duration, levels(concurrency), rounds, rate, path)
+    signal.signal(signal.SIGTERM, _interrupt)
     with output.progress() as progress:
         result = _everything(settings, progress) if everything else _one(function, file, settings, progress)
     if form == "json":
@@ -63,6 +65,11 @@ def bench(
         output.emit(text(result))
     report.write(result, page)
     output.say(f"\nwrote {page}")
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """As Ctrl-C: the services under measurement are in sessions of their own, and have to be stopped in order."""
+    raise KeyboardInterrupt
 
 
 def levels(given: str) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ class Place:
 
     project: Path
     environment: dict[str, str]
+    before: set[str]  # containers of other benches on this machine
 
     def fnctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "fnctl.cli.main", *arguments]
@@ -38,6 +39,12 @@ class Place:
         return subprocess.run(
             argv, cwd=self.project, env=self.environment, capture_output=True, text=True, timeout=1800
         )
+
+
+def containers(label: str) -> set[str]:
+    """Ids of all containers that carry it, running or not."""
+    argv = ["docker", "ps", "-aq", "--filter", f"label={label}"]
+    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (project / "once" / "handler.js").write_text("exports.handler = async () => 'once';\n")
     (project / "fnctl.yaml").write_text(FUNCTIONS)
     environment = {**os.environ, "FNCTL_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
-    return Place(project, environment)
+    return Place(project, environment, containers("dev.fnctl.role=bench"))
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +131,13 @@ def test_load_is_told_with_its_tool_failures_and_cpu(resident: dict[str, Any]) -
 
 
 def test_an_ephemeral_handler_is_measured_without_a_bare_process(ephemeral: dict[str, Any]) -> None:
-    assert set(series(ephemeral)) == {
-        "start-cold: fnctl, cold",
-        "start-base: fnctl, base",
-        "start-runtime: fnctl, runtime",
-        "start-warm: fnctl, warm",
-    }
-    counts = {name: one["n"] for name, one in series(ephemeral).items()}
-    assert counts.pop("start-warm: fnctl, warm") == SAMPLES * 10
-    assert set(counts.values()) == {SAMPLES}
+    starts = {row["id"]: row for row in ephemeral["measures"]}
+    assert set(starts) == {"start-cold", "start-base", "start-runtime", "start-warm"}
+    # whether a fresh process with the code loaded stands by is the service's affair: the count says how often
+    warm = starts.pop("start-warm")
+    assert warm["not_measured"] or warm["series"][0]["n"] + warm["series"][0]["discarded"] >= SAMPLES * 10
+    assert [row["series"][0]["n"] for row in starts.values()] == [SAMPLES] * 3
+    assert all(len(row["series"]) == 1 for row in starts.values())
     assert {row["target"] for row in ephemeral["load"]} == {"fnctl"}
     assert any("No bare process" in note for note in ephemeral["notes"])
 
@@ -146,11 +151,8 @@ def test_the_page_has_the_same_result(place: Place, ephemeral: dict[str, Any]) -
 def test_nothing_is_left(place: Place, resident: dict[str, Any], ephemeral: dict[str, Any]) -> None:
     projects = [path.name for path in (Path(place.environment["FNCTL_HOME"]) / "projects").iterdir()]
     assert len(projects) == 1
-    for label in (f"dev.fnctl.project={projects[0]}", "dev.fnctl.role=bench"):
-        left = subprocess.run(
-            ["docker", "ps", "-aq", "--filter", f"label={label}"], capture_output=True, text=True, check=True
-        )
-        assert left.stdout == "", label
+    assert containers(f"dev.fnctl.project={projects[0]}") == set()
+    assert containers("dev.fnctl.role=bench") <= place.before
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(place: Place) -> None:
