@@ -74,8 +74,9 @@ def shown(entry: dict[str, Any]) -> str:
     """One entry as a line: time, function, invocation, then the text or the receipt."""
     at = datetime.fromtimestamp(entry.get("t", 0)).strftime("%H:%M:%S.%f")[:-3]
     said = receipt(entry) if entry.get("kind") == "receipt" else str(entry.get("text", ""))
-    # A function may print lone surrogates, which no terminal takes.
-    said = output.printable(said, colour=True).encode(errors="replace").decode()
+    # A stack is one entry of several lines. A function may print lone surrogates, which no terminal takes.
+    lines = [output.printable(line, colour=True).encode(errors="replace").decode() for line in said.splitlines()]
+    said = "\n  ".join(lines)
     return f"{at} {entry.get('function', '-')} {entry.get('id') or '-'} {said}"
 
 

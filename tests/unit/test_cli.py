@@ -136,6 +136,7 @@ def test_a_page_of_instances() -> None:
 def test_a_log_line_and_a_receipt_for_people() -> None:
     line = {"t": 0.123, "kind": "line", "function": "f", "id": None, "text": "a\x1b[2Jb\udcff"}
     assert shown(line).endswith(":00.123 f - ab?")
+    assert shown({**line, "text": "SyntaxError\n  at f"}).endswith(" f - SyntaxError\n    at f")
     receipt = {
         "t": 0, "kind": "receipt", "function": "f", "id": "01J", "status": 200, "method": "GET", "path": "/a",
         "start": "warm", "queue_ms": 0.0, "container_ms": 0.0, "runtime_ms": 0.0, "load_ms": 0.0, "handler_ms": 1.12,
