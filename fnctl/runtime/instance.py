@@ -20,8 +20,9 @@ from fnctl.runtime.slot import Slot
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
 EXIT_NEWS_S = 0.45
-# An agent that has answered ends within milliseconds; one that nobody listens to any more is stopped after this.
-GRACE_S = 0.1
+# An agent that has answered ends within milliseconds, on a busy machine within tenths of a second. Past this it is
+# stopped, which costs it the template it forks from; and so is one that works on though its client has left.
+GRACE_S = 0.5
 AGENT_END_S = 2.0
 NEWS_GAP_S = 0.05  # two messages sent at once on two sockets are both here by then
 
@@ -97,7 +98,7 @@ class Instance:
         self._ended = ended
         self.held = False  # loaded, but not to be offered yet: its network is still on the way
         self.booting: asyncio.Task[None] | None = None  # a boot ahead of any request
-        self.figures: deque[tuple[float, float]] = deque(
+        self.figures: deque[tuple[float | None, float | None]] = deque(
             maxlen=4096
         )  # (CPU ms, peak MB) of forked invocations, in order
         self._parked: DataConnection | None = None  # a connection that came before it may be offered
@@ -319,6 +320,10 @@ class Instance:
         try:
             if self.last_exit is None:
                 await self._wait("exited", AGENT_END_S, "the agent to end after its one invocation")
+            if self.forks and not self._clean:
+                self.figures.append(
+                    (None, None)
+                )  # killed: it will not say what it used, and the next must not stand in
             self.last_exit, self._ours, self._parked = None, False, None
             self._move(State.BASE)
             await self.boot(code.runtime)

@@ -64,7 +64,8 @@ class Meter:
         while receipts and instance.figures:
             cpu_ms, peak_mb = instance.figures.popleft()
             receipt = receipts.pop(0)
-            receipt.cpu_ms, receipt.peak_memory_mb = round(cpu_ms, 3), round(peak_mb, 1)
+            receipt.cpu_ms = None if cpu_ms is None else round(cpu_ms, 3)
+            receipt.peak_memory_mb = None if peak_mb is None else round(peak_mb, 1)
             self._sink(receipt)
         if receipts:
             self._pending[key] = receipts

@@ -283,6 +283,25 @@ def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
     play(tmp_path, history)
 
 
+def test_a_killed_invocation_leaves_a_gap_in_the_figures_of_a_forking_agent(tmp_path: Path) -> None:
+    """Receipts are paired with figures in order: without the gap, each would get those of another."""
+
+    async def history(stage: Stage1) -> None:
+        stage.script.forks = True
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        killed = await stage.lease()
+        instance = stage.pool.alive[killed.instance]
+        killed.release(reusable=False)  # the client left, and the process works on
+        lease = await stage.lease()
+        assert lease.instance == killed.instance
+        lease.release(reusable=True)
+        await stage.sandbox_of(lease).done()
+        await until(lambda: len(instance.figures) == 2)
+        assert list(instance.figures) == [(None, None), (1.0, 2.0)]
+
+    play(tmp_path, history)
+
+
 def test_isolation_container_uses_each_sandbox_once(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code(model=Model.EPHEMERAL, isolation=Isolation.CONTAINER, concurrency=1))
