@@ -1,0 +1,71 @@
+"""Functions that take all there is of one thing: it runs out for them alone, and the next call works."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fnctl.runtime.logs import FILES, MAX_BYTES
+from tests.faults.rig import Running, until
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("function", ["oom", "oom-node", "oom-once"])
+def test_memory(fnctl: Running, function: str) -> None:
+    for _ in range(2):
+        answer = fnctl.call(function)
+        assert (answer.status, answer.error["code"]) == (502, "oom"), answer.body
+        assert "MB" in answer.error["message"]
+        assert "memory" in answer.error["hint"]
+    fnctl.audit()
+    assert any(row["kind"] == "line" and row["text"] == "taking memory" for row in fnctl.desk.lines(function))
+    verdicts = [row["verdict"] for row in fnctl.desk.lines(function) if row["kind"] == "receipt"]
+    assert verdicts == ["oom", "oom"]
+
+
+@pytest.mark.parametrize("function", ["fork-bomb", "fork-bomb-once"])
+def test_processes(fnctl: Running, function: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        bomb = pool.submit(fnctl.call, function)
+        until(lambda: fnctl.status()["in_flight"] == 1, "the bomb to go off")
+        assert fnctl.call("harmless").status == 200
+        assert fnctl.call("harmless-python").status == 200
+        answer = bomb.result()
+    assert answer.status in (502, 504), answer.body
+    fnctl.audit()
+    assert fnctl.instances(function) == []
+
+
+def test_file_descriptors(fnctl: Running) -> None:
+    for _ in range(2):
+        answer = fnctl.call("descriptors")
+        assert answer.json["refused"] == "EMFILE"
+        assert answer.json["had"] <= 1024
+
+
+def test_temporary_files_and_shared_memory(fnctl: Running) -> None:
+    full = {"bytes": "ENOSPC", "files": "ENOSPC"}
+    assert fnctl.call("disk").json == {"/tmp": full, "/dev/shm": full}
+    assert fnctl.call("harmless-python").status == 200
+
+
+def test_logs_are_bounded_on_the_host_and_say_what_was_cut(fnctl: Running) -> None:
+    answer = fnctl.call("flood", "/?lines=60000", timeout_s=120)
+    assert (answer.status, answer.body) == (200, b"said it all")
+    fnctl.audit()
+    texts = [row["text"] for row in fnctl.desk.lines("flood") if row["kind"] == "line"]
+    assert any("lines dropped" in text for text in texts), "what came too fast is told"
+    files = list((fnctl.desk.state / "logs").glob("flood.jsonl*"))
+    assert sum(path.stat().st_size for path in files) <= FILES * MAX_BYTES + (1 << 20)
+    assert max(len(text) for text in texts) < 20_000
+
+
+def test_a_line_of_10_mb_is_cut_with_a_marker(fnctl: Running) -> None:
+    fnctl.call("flood", "/?lines=1")
+    fnctl.audit()
+    lines = [row["text"] for row in fnctl.desk.lines("flood") if row["kind"] == "line"]
+    cut = [text for text in lines if text.startswith("xxxx")]
+    assert "cut" in cut[-1]
+    assert len(cut[-1]) < 20_000

@@ -1,0 +1,43 @@
+"""What a function sees of others and of the host, and what it can put in the place of what the host opens."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.faults.rig import Running, docker
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+
+def test_a_function_sees_only_itself(fnctl: Running) -> None:
+    seen = fnctl.call("spy").json
+    assert seen["uid"] >= 70_000
+    assert set(seen["fn"]) == {"supervisor.sock", "agent.sock", "data.sock", "log.sock", "app"}
+    host = {name for name in os.environ if name not in ("HOME", "PATH", "LANG", "PWD", "SHLVL", "_", "LC_CTYPE")}
+    assert not host & set(seen["environment"])
+    assert not [name for name in seen["environment"] if name.startswith("FNCTL")]
+    others = {function["name"] for function in fnctl.status()["functions"]} - {"spy"}
+    assert not [line for line in seen["arguments"] for name in others if name in line.split("\0")]
+    assert not seen["docker"]
+
+
+def test_a_function_without_network_reaches_nothing(fnctl: Running) -> None:
+    seen = fnctl.call("spy").json
+    assert seen["outside"] == seen["metadata"] == "Network is unreachable"
+
+
+def test_what_the_host_opens_cannot_be_replaced(fnctl: Running) -> None:
+    said = fnctl.call("swap").json
+    assert set(said.values()) <= {"Read-only file system", "Permission denied", "Operation not permitted"}, said
+    assert fnctl.call("harmless-python").status == 200
+
+
+def test_each_sandbox_has_a_user_of_its_own(fnctl: Running) -> None:
+    fnctl.call("harmless")
+    fnctl.call("harmless-python")
+    fnctl.audit()
+    sandboxes = [row["sandbox"] for row in fnctl.status()["instances"]]
+    users = docker("inspect", "--format", "{{.Config.User}}", *sandboxes).split()
+    assert len(users) == len(set(users)) >= 2
