@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from fnctl.bench import baselines, latency, startkinds, subject, throughput
-from fnctl.bench.measure import NotMeasured, Result
+from fnctl.bench.measure import LoadRow, NotMeasured, Question, Result
 from fnctl.bench.session import Session, Settings
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
@@ -34,7 +34,10 @@ def measure(project: Project, name: str, settings: Settings, progress: Progress)
     if found.function.model is Model.RESIDENT:
         added = latency.question("added-latency", name)
         session.ask(added, lambda: latency.added(added, found, settings.samples))
-    under_load(session, found, settings)
+    load = Question(
+        "load", f"{name} under load", "closed loops, in turns with the bare process", "requests/s", better=1
+    )
+    session.ask_load(load, lambda: under_load(found, settings))
     return session.result(*notes(found))
 
 
@@ -45,9 +48,10 @@ def start_kind(session: Session, found: Subject, kind: StartKind, baseline: str,
     session.ask(ask, lambda: startkinds.first_calls(ask, found, kind, beside, n))
 
 
-def under_load(session: Session, found: Subject, settings: Settings) -> None:
+def under_load(found: Subject, settings: Settings) -> list[LoadRow]:
     """fnctl, and the bare process where there is one, in turns at each concurrency."""
-    with session.step(f"{found.name} under load"), ExitStack() as stack:
+    rows: list[LoadRow] = []
+    with ExitStack() as stack:
         service = stack.enter_context(running(found.project, Serving((found.name,))))
         target = service.target(found.name, settings.path)
         service.warm_up(target)
@@ -56,10 +60,11 @@ def under_load(session: Session, found: Subject, settings: Settings) -> None:
             contenders.append(_bare(stack, found, target))
         for connections in settings.concurrency:
             taken = throughput.rounds(contenders, connections, settings.duration_s, settings.rounds)
-            session.keep(throughput.rows(contenders, connections, taken))
+            rows += throughput.rows(contenders, connections, taken)
         if settings.rate is not None:
             most = max(settings.concurrency)
-            session.keep([latency.at_rate("fnctl", target, most, settings.rate, settings.duration_s)])
+            rows.append(latency.at_rate("fnctl", target, most, settings.rate, settings.duration_s))
+    return rows
 
 
 def _bare(stack: ExitStack, found: Subject, target: Target) -> Contender:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import fnctl
 from fnctl.bench import machine
@@ -14,6 +15,8 @@ from fnctl.bench.interleave import Mismatch
 from fnctl.bench.measure import LoadRow, Measure, NotMeasured, Question, Result, skipped
 from fnctl.errors import FnctlError
 from fnctl.progress import Progress
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,29 @@ class Session:
 
     def ask(self, question: Question, answer: Callable[[], Measure]) -> None:
         """The answer, or why there is none. One question that fails does not take the others with it."""
-        step = question.what
-        self._progress.start(step)
+        found = self._answer(question, answer)
+        if found is not None:
+            self._measures.append(found)
+            self._progress.done(question.what, told(found))
+
+    def ask_load(self, question: Question, answer: Callable[[], list[LoadRow]]) -> None:
+        """The same for loads: rows of their own table, and among the measures only where there is none."""
+        found = self._answer(question, answer)
+        if found is not None:
+            self._load += found
+            self._progress.done(question.what)
+
+    def _answer(self, question: Question, answer: Callable[[], Found]) -> Found | None:
+        self._progress.start(question.what)
         try:
-            measure = answer()
-        except (NotMeasured, Mismatch) as why:
-            measure = skipped(question, why.message)
+            return answer()
+        except (NotMeasured, Mismatch) as reason:
+            why = reason.message
         except FnctlError as failed:
-            measure = skipped(question, f"failed: {failed.message}{_last_line(failed.detail)}")
-        self._measures.append(measure)
-        if measure.not_measured is None:
-            self._progress.done(step, told(measure))
-        else:
-            self._progress.failed(step, f"not measured: {measure.not_measured}")
+            why = f"failed: {failed.message}{_last_line(failed.detail)}"
+        self._measures.append(skipped(question, why))
+        self._progress.failed(question.what, f"not measured: {why}")
+        return None
 
     def keep(self, rows: list[LoadRow]) -> None:
         self._load += rows
