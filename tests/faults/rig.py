@@ -233,15 +233,15 @@ def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
 
 
 @contextlib.contextmanager
-def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
-    """`fnctl run` on any free port. Whatever the test did, it is gone afterwards; how it ends is the test's to say."""
+def starting(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+    """`fnctl run` on any free port, not awaited. Whatever the test did, it is gone afterwards."""
     said = at.project.parent / "said"
     with said.open("w") as out:
         process = subprocess.Popen(
             **at.command("run", "--port", "0", "--warm", str(warm), *words), stdout=out, stderr=out
         )
     try:
-        yield Running(at, process, said).wait_up()
+        yield Running(at, process, said)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -249,3 +249,10 @@ def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
                 process.wait(5)
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+    """The same, serving. How it ends is the test's to say."""
+    with starting(at, *words, warm=warm) as started:
+        yield started.wait_up()

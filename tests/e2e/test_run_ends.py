@@ -1,0 +1,166 @@
+"""How `fnctl run` ends: asked to, under load, killed, twice on one project, or before it began."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.faults import rig
+from tests.faults.rig import Desk, Running, docker, until
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+PROJECT = """
+functions:
+  quick: {path: node, runtime: node24, handler: harmless.handler, idle_timeout: 1s}
+  other: {path: python, runtime: python3.13, handler: harmless.handler, idle_timeout: 1s}
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with rig.desk() as made:
+        (made.project / "fnctl.yaml").write_text(PROJECT)
+        yield made
+
+
+def test_idle_instances_go_and_the_pool_is_full_again(desk: Desk) -> None:
+    with rig.running(desk, warm=2) as running:
+        for function in ("quick", "other"):
+            assert running.call(function).headers["Server-Timing"].startswith("start;desc=")
+        assert len(desk.containers()) >= 3
+        until(lambda: all(row["function"] is None for row in running.status()["instances"]), "zero instances")
+        running.audit()
+        assert len(desk.containers()) == 2
+        running.stop()
+
+
+def test_sigterm_under_load_drains(desk: Desk) -> None:
+    """What was accepted is answered; what comes later finds nobody, or is told to go elsewhere."""
+    with rig.running(desk, warm=1) as running:
+        running.call("quick")
+        verdicts: Counter[object] = Counter()
+        threads = [threading.Thread(target=ask_on, args=(running, verdicts)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        until(lambda: verdicts[200] > 100, "some load")
+        running.signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert set(verdicts) == {200, "refused"}, verdicts
+        assert running.process.wait(30) == 0, running.said.read_text()
+    desk.nothing_left()
+
+
+def ask_on(running: Running, verdicts: Counter[object]) -> None:
+    """Call until nobody listens. A connection that was never accepted is no failed request."""
+    while True:
+        try:
+            verdicts[running.call("quick", "/?ms=20").status] += 1
+        except ConnectionRefusedError:
+            verdicts["refused"] += 1
+            return
+        except OSError as error:
+            verdicts[f"{type(error).__name__}"] += 1
+            return
+
+
+def test_a_second_signal_cuts_short_what_runs(desk: Desk) -> None:
+    with rig.running(desk, warm=1) as running, socket.create_connection(("127.0.0.1", running.port)) as client:
+        client.sendall(b"GET /quick/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: running.status()["in_flight"] == 1, "a long call")
+        running.signal(signal.SIGINT)
+        until(lambda: running.status()["draining"], "the drain")
+        running.signal(signal.SIGINT)
+        assert running.process.wait(15) == 0
+    desk.nothing_left()
+
+
+def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
+    with rig.running(desk, warm=2) as running:
+        running.call("quick")
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: running.status()["in_flight"] == 1, "a busy instance")
+            assert len(desk.containers()) >= 3
+            running.signal(signal.SIGKILL)
+            running.process.wait(5)
+        until(lambda: not desk.containers(), "the containers to go", 30)
+
+
+def test_killed_and_started_again_it_starts_clean(desk: Desk) -> None:
+    with rig.running(desk, warm=2) as running:
+        running.call("quick")
+        running.signal(signal.SIGKILL)
+        running.process.wait(5)
+    old = set(desk.containers())
+    with rig.running(desk, warm=2) as again:
+        assert again.call("quick").status == 200
+        assert not old & set(desk.containers())
+        again.audit()
+        again.stop()
+
+
+def test_a_second_run_of_one_project_names_the_first(desk: Desk) -> None:
+    with rig.running(desk, warm=1) as running:
+        before = desk.containers()
+        second = desk.fnctl("run", "--port", "0", timeout_s=20)
+        assert second.returncode == 1
+        assert f"pid {running.process.pid}" in second.stderr
+        assert "hint:" in second.stderr
+        assert desk.containers() == before
+        running.stop()
+
+
+def test_a_port_in_use_is_told_before_anything_is_made(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = desk.fnctl("run", "--port", f"{port}", timeout_s=20)
+    assert ended.returncode == 1
+    assert f"{port}" in ended.stderr
+    assert "hint:" in ended.stderr
+    assert desk.containers() == {}
+
+
+def test_an_interrupt_while_it_starts_leaves_nothing(desk: Desk) -> None:
+    """Again and again, ever later in the start."""
+    for after in ("starting", "container"):
+        with rig.starting(desk, warm=3) as process:
+            until(partial(reached, desk, after), f"the start to reach: {after}", 120)
+            process.process.send_signal(signal.SIGINT)
+            assert process.process.wait(30) == 130, process.said.read_text()
+        desk.nothing_left()
+
+
+def reached(desk: Desk, stage: str) -> bool:
+    if stage == "starting":
+        return "starting" in (desk.project.parent / "said").read_text()
+    return bool(desk.containers())
+
+
+def test_running_without_a_project_file_serves_what_the_code_says(desk: Desk) -> None:
+    (desk.project / "fnctl.yaml").unlink()
+    (desk.project / "index.js").write_text(
+        "require('http').createServer((q, r) => r.end('plain')).listen(process.env.PORT || 3000)\n"
+    )
+    (desk.project / "package.json").write_text('{"name": "plain", "main": "index.js"}\n')
+    with rig.running(desk, warm=1) as running:
+        (function,) = running.status()["functions"]
+        assert running.call(function["name"]).body == b"plain"
+        running.stop()
+
+
+def test_containers_carry_labels_that_prune_knows(desk: Desk) -> None:
+    with rig.running(desk, warm=1) as running:
+        (name,) = desk.containers()
+        labels = docker("inspect", "--format", "{{json .Config.Labels}}", name)
+        assert '"dev.fnctl' in labels
+        assert desk.state.name in labels
+        running.stop()

@@ -1,0 +1,92 @@
+"""More at once than there is room for: bounded, queued, answered; and clients that leave."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.faults.rig import Running, until
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+FIRST_CALLS = 200
+
+
+def test_first_calls_all_at_once_are_all_answered(fnctl: Running) -> None:
+    """Of a function with no instance, one request at a time in each, and two instances at most."""
+    fnctl.reap("narrow")
+    with ThreadPoolExecutor(FIRST_CALLS) as pool:
+        answers = list(pool.map(lambda number: fnctl.call("narrow"), range(FIRST_CALLS)))
+    assert [answer.status for answer in answers] == [200] * FIRST_CALLS
+    assert {answer.json["id"] for answer in answers} == {answer.id for answer in answers}
+    assert 1 <= len(fnctl.instances("narrow")) <= 2
+
+
+def test_containers_made_for_a_burst_stay_within_the_scale(fnctl: Running) -> None:
+    fnctl.reap("once")
+    most = 0
+    with ThreadPoolExecutor(50) as pool:
+        calls = [pool.submit(fnctl.call, "once") for _ in range(50)]
+        while not all(call.done() for call in calls):
+            most = max(most, len(fnctl.instances("once")))
+    assert [call.result().status for call in calls] == [200] * 50
+    assert 1 <= most <= 10
+
+
+def test_a_client_that_leaves_while_it_is_served_frees_its_place(fnctl: Running) -> None:
+    fnctl.call("narrow")
+    for _ in range(4):  # twice as many as may run at a time
+        leave(fnctl, "narrow", "/?ms=30000")
+    assert fnctl.call("narrow").took_s < 20
+
+
+@pytest.mark.parametrize("function", ["once", "once-python"])
+def test_a_client_that_leaves_an_ephemeral_function_ends_its_process(fnctl: Running, function: str) -> None:
+    leave(fnctl, function, "/?ms=30000")
+    fnctl.audit()
+    assert fnctl.call(function).status == 200
+
+
+def test_clients_that_leave_while_they_are_queued_are_forgotten(fnctl: Running) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(fnctl.call, "narrow", "/?ms=1500") for _ in range(2)]
+        until(lambda: sum(row["in_flight"] for row in fnctl.instances("narrow")) == 2, "both places to be taken")
+        waiting = [opened(fnctl, "narrow", "/?ms=60000") for _ in range(20)]
+        until(lambda: queued(fnctl, "narrow") == 20, "all to be queued")
+        for client in waiting:
+            client.close()
+        until(lambda: queued(fnctl, "narrow") == 0, "all to be forgotten")
+        assert [call.result().status for call in held] == [200, 200]
+
+
+def test_ab_loses_nothing(fnctl: Running) -> None:
+    fnctl.call("harmless")
+    url = f"http://127.0.0.1:{fnctl.port}/harmless/"
+    said = subprocess.run(["ab", "-q", "-n", "1000", "-c", "200", url], capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    assert "Complete requests:      1000" in said.stdout
+    assert "Non-2xx" not in said.stdout
+    # ab counts a body of another length as failed: bodies carry an id of fixed length, and the pid of one of few
+    failed = next(line for line in said.stdout.splitlines() if line.startswith("Failed requests"))
+    assert "Connect: 0, Receive: 0" in said.stdout or failed.split()[-1] == "0", said.stdout
+
+
+def opened(fnctl: Running, function: str, path: str) -> socket.socket:
+    """A client that has sent its request."""
+    client = socket.create_connection(("127.0.0.1", fnctl.port))
+    client.sendall(f"GET /{function}{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return client
+
+
+def leave(fnctl: Running, function: str, path: str) -> None:
+    """Send a request, and hang up once it is in flight."""
+    with opened(fnctl, function, path):
+        until(lambda: fnctl.status()["in_flight"] == 1, "the request to be in flight")
+    until(lambda: fnctl.status()["in_flight"] == 0, "the request to be over")
+
+
+def queued(fnctl: Running, function: str) -> int:
+    return sum(row["queued"] for row in fnctl.status()["functions"] if row["name"] == function)
