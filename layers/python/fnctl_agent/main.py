@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,8 @@ def main() -> None:
     """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
     preload()
     servers = vendored.load()
+    gc.collect()
+    gc.freeze()  # what is here by now stays: no later collection has to look at it
     if "--serve" in sys.argv:
         standalone.run(servers)
         return
@@ -29,6 +32,7 @@ def main() -> None:
     load = control.wait_load()
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
+    hosting.pause_collections()
     capture(Taker(hosting.serve, hosting.serve_in_loop))
     try:
         program.prepare(load["root"], load["handler"])
