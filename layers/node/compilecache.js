@@ -1,18 +1,20 @@
-// The compile cache that came with the bundle, for reading. Not the making of it.
+// The caches that came with the bundle, for reading: packed modules, and Node's own compile cache. Not their making.
 'use strict';
 
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
+const pack = require('./pack.js');
 
 const BUNDLED = path.join('.fnctl', 'compile-cache');
 
 /**
- * Use the bundle's compile cache, where it has one for this Node. Node keeps a folder a version and *user*, and every
- * sandbox has a user of its own: so the one bundled folder is linked under the name that this user's would have.
- * Anything that does not fit costs time only, so nothing here fails a load.
+ * Use the bundle's packed modules, and its compile cache for ES modules, where it has them for this Node. Node keeps a
+ * folder a version and *user*, and every sandbox has a user of its own: so the one bundled folder is linked under the
+ * name that this user's would have. Anything that does not fit costs time only, so nothing here fails a load.
  */
 function useBundledCache(root, scratch) {
+  pack.use(path.join(root, BUNDLED));
   try {
     const bundled = path.join(root, BUNDLED);
     const prefix = `${process.version}-${process.arch}-`;
