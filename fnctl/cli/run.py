@@ -185,7 +185,7 @@ def _detach(project: Project) -> None:
     reader, writer = os.pipe()
     with log.open("w") as out:
         child = subprocess.Popen(
-            [sys.executable, "-m", "fnctl.cli.main", *arguments],
+            [sys.executable, "-P", "-m", "fnctl.cli.main", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
