@@ -13,6 +13,7 @@ from fnctl.bench import containers, load
 from fnctl.bench.measure import NotMeasured
 
 Fact = tuple[str, str]
+QUIET = 0.5  # runnable processes a CPU, above which what is measured waits for others
 
 
 def facts() -> tuple[Fact, ...]:
@@ -27,6 +28,14 @@ def facts() -> tuple[Fact, ...]:
         ("load generator", f"{load.generator()}, on the same cores as the servers"),
         ("load before", f"{os.getloadavg()[0]:.2f} running on average over the last minute"),
     )
+
+
+def busy() -> str | None:
+    """A warning where others kept the processors busy in the last minute; None where the machine was quiet."""
+    load_average, cpus = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load_average < cpus * QUIET:
+        return None
+    return f"The machine was busy before the run ({load_average:.1f} running on {cpus} CPUs): mistrust these figures."
 
 
 def _cpu() -> str:

@@ -40,6 +40,7 @@ class Session:
         self._began = time.monotonic()
         self._at = datetime.now(UTC)
         self._machine = machine.facts()
+        self._busy = machine.busy()
         self._measures: list[Measure] = []
         self._load: list[LoadRow] = []
 
@@ -92,7 +93,7 @@ class Session:
             machine=self._machine,
             measures=tuple(self._measures),
             load=tuple(self._load),
-            notes=notes,
+            notes=(*notes, self._busy) if self._busy else notes,
         )
 
 
