@@ -121,11 +121,14 @@ class Instance:
         if self.state is State.STARTING or self.state is State.DEAD:
             await self._wait("supervisor", timeout_s, "the sandbox's supervisor to say hello")
 
-    async def boot(self, spec: RuntimeSpec, timeout_s: float = 10.0) -> None:
-        """Start a runtime's agent: tier runtime. DeadlineExceeded, EngineError or FunctionError where it does not."""
+    async def boot(self, spec: RuntimeSpec, timeout_s: float = 10.0, *, ahead: bool = False) -> None:
+        """Start a runtime's agent: tier runtime. DeadlineExceeded, EngineError or FunctionError where it does not.
+
+        `ahead` of any request, the agent loads what its language has before it says hello; else only what it needs.
+        """
         started = self.clock()
         answer = self._expect("agent")
-        self._link.boot(spec.agent, dict(spec.environment))
+        self._link.boot(spec.agent, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
         await self._wait("agent", timeout_s, f"the {spec.name} agent to say hello", answer)
         self.timings["runtime"] = (self.clock() - started) * 1000
 

@@ -98,12 +98,13 @@ function prepare(load) {
 
 /** Take the agent's own traces away from what user code can see. */
 function hide() {
-  for (const name of ['FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
+  for (const name of ['FNCTL_PRELOAD', 'FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
   for (const file of Object.keys(require.cache)) delete require.cache[file];
   process.mainModule = undefined;
 }
 
-preload();
+// Booted for a function that is known, what that does not load would be loaded for nothing.
+if (process.env.FNCTL_PRELOAD !== '0') preload();
 if (process.argv.includes('--serve')) {
   require('./standalone.js').serve();
 } else {

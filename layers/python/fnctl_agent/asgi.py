@@ -6,11 +6,11 @@ import asyncio
 import socket
 import traceback
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from fnctl_agent import logs
 from fnctl_agent.exchange import error_body
+from fnctl_agent.vendored import Servers
 from fnctl_agent.wire import ID_HEADER
 
 NEVER_S = 10 * 365 * 86400.0  # idle connections belong to the host: it closes them
@@ -24,7 +24,7 @@ class StartupFailed(Exception):
 class AsgiSite:
     """One app and the connections to it. Made and used on the loop that serves."""
 
-    def __init__(self, app: Any, servers: SimpleNamespace) -> None:
+    def __init__(self, app: Any, servers: Servers) -> None:
         proxied = servers.ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1")
         self._config = config = servers.Config(app, interface="asgi3", log_config=None, access_log=False)
         # What Config.load does, without its imports by name: the names are the user's by now.

@@ -6,15 +6,15 @@ import json
 import socket
 import traceback
 from collections.abc import Callable
-from types import SimpleNamespace
 
 from fnctl_agent import logs
+from fnctl_agent.vendored import Servers
 from fnctl_agent.wire import BadResponse, Gone, Request, Response, reason, requests
 
 Application = Callable[[Request, Response], None]
 
 
-def serve(sock: socket.socket, application: Application, servers: SimpleNamespace, *, single: bool) -> None:
+def serve(sock: socket.socket, application: Application, servers: Servers, *, single: bool) -> None:
     """Answer the requests of this connection, until it ends; the first only where `single`. Closes it."""
     with sock:
         try:

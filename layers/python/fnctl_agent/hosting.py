@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from fnctl_agent import forking, logs, program
@@ -21,6 +20,7 @@ from fnctl_agent.control import Control, dial
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
 
 
@@ -28,7 +28,7 @@ class Hosting:
     """One load, from the message to the end of the process. All methods that serve stay in there for good."""
 
     def __init__(
-        self, control: Control, load: Mapping[str, Any], servers: SimpleNamespace, writable: list[bytes] | None
+        self, control: Control, load: Mapping[str, Any], servers: Servers, writable: list[bytes] | None
     ) -> None:
         self._control = control
         self._load = load

@@ -17,8 +17,10 @@ RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 def main() -> None:
     """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
-    preload()
     servers = vendored.load()
+    if os.environ.pop("FNCTL_PRELOAD", "1") != "0":  # booted for a known function, that would be time for nothing
+        preload()
+        servers.preload()
     gc.collect()
     gc.freeze()  # what is here by now stays: no later collection has to look at it
     if "--serve" in sys.argv:

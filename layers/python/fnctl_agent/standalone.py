@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from fnctl_agent import logs, program
@@ -22,12 +21,13 @@ from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.hosting import hand_over
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
 
 IDLE_S = 75.0  # a client's connection may be silent this long
 
 
-def run(servers: SimpleNamespace) -> None:
+def run(servers: Servers) -> None:
     """Load the function that FNCTL_LOAD describes and listen on $PORT. Errors end the process as in plain Python."""
     load = json.loads(os.environ.pop("FNCTL_LOAD"))
     port = int(os.environ.get("PORT") or load.get("port") or 8080)
@@ -52,7 +52,7 @@ def run(servers: SimpleNamespace) -> None:
 class _Standalone:
     """One function on one port."""
 
-    def __init__(self, load: Mapping[str, Any], port: int, servers: SimpleNamespace) -> None:
+    def __init__(self, load: Mapping[str, Any], port: int, servers: Servers) -> None:
         self._load = load
         self._port = port
         self._servers = servers

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
-from types import SimpleNamespace
+
+from fnctl_agent.vendored import Servers
 
 READ = 64 << 10
 MAX_HEAD = 1 << 20  # bytes of a request's head before the connection is given up
@@ -32,7 +33,7 @@ class Gone(Exception):
 class Request(io.RawIOBase):
     """One request; as a stream it is its body, read from the connection as it is asked for."""
 
-    def __init__(self, sock: socket.socket, servers: SimpleNamespace) -> None:
+    def __init__(self, sock: socket.socket, servers: Servers) -> None:
         self._sock = sock
         self._parser = servers.HttpRequestParser(self)
         self._errors = (servers.HttpParserError,)
@@ -221,7 +222,7 @@ class Response:
                 raise Gone from error
 
 
-def requests(sock: socket.socket, servers: SimpleNamespace) -> Iterator[Request]:
+def requests(sock: socket.socket, servers: Servers) -> Iterator[Request]:
     """The requests of a connection, until its peer closes it. The caller reads or drains each before the next."""
     while True:
         request = Request(sock, servers)
