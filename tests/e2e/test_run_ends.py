@@ -88,11 +88,30 @@ def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
         running.call("quick")
         with socket.create_connection(("127.0.0.1", running.port)) as client:
             client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
-            until(lambda: running.status()["in_flight"] == 1, "a busy instance")
-            assert len(desk.containers()) >= 3
+            until(lambda: any(row["in_flight"] for row in running.status()["instances"]), "a busy instance")
+            until(lambda: running.pool_full(running.status()), "the pool to be full again")
+            assert len(desk.containers()) == 4
             running.signal(signal.SIGKILL)
             running.process.wait(5)
         until(lambda: not desk.containers(), "the containers to go", 30)
+
+
+def test_killed_while_it_makes_containers_none_runs_on(desk: Desk) -> None:
+    """One that was made and not started yet has nothing in it that could end it: the next run removes it."""
+    with rig.starting(desk, warm=8) as started:
+        until(desk.containers, "the first container", 120)
+        started.signal(signal.SIGKILL)
+        started.process.wait(5)
+    until(lambda: set(states(desk)) <= {"created"}, "no container to run", 30)
+    with rig.running(desk, warm=1) as again:
+        again.audit()
+        assert len(desk.containers()) == 1
+        again.stop()
+
+
+def states(desk: Desk) -> list[str]:
+    label = f"label=dev.fnctl.project={desk.state.name}"
+    return docker("ps", "-a", "--filter", label, "--format", "{{.State}}").split()
 
 
 def test_killed_and_started_again_it_starts_clean(desk: Desk) -> None:
