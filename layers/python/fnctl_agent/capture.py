@@ -26,7 +26,8 @@ class Taker:
 def capture(taker: Taker) -> None:
     """From now on, serving calls of the main thread go to `taker`: in modules as they are imported."""
     sys.meta_path.insert(0, _Hook(taker))
-    _patch_socketserver(sys.modules["socketserver"], taker)
+    if (present := sys.modules.get("socketserver")) is not None:  # where the standard library was loaded ahead
+        _patch_socketserver(present, taker)
 
 
 class _Hook(MetaPathFinder):
@@ -35,6 +36,7 @@ class _Hook(MetaPathFinder):
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
         self._patches = {
+            "socketserver": _patch_socketserver,
             "flask.app": _patch_flask,
             "werkzeug.serving": _patch_werkzeug,
             "uvicorn.main": _patch_uvicorn_main,
