@@ -102,6 +102,7 @@ class Instance:
             maxlen=4096
         )  # (CPU ms, peak MB) of forked invocations, in order
         self._parked: DataConnection | None = None  # a connection that came before it may be offered
+        self._ended_invocations = 0  # (ephemeral) up to which one the process is known to have ended
         self._clean = True  # (ephemeral) the last invocation's remains are gone
         self._waits: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._exit_watchers: list[Callable[[], None]] = []
@@ -231,7 +232,7 @@ class Instance:
 
     def _over(self) -> bool:
         """(ephemeral) Whether the process of the last invocation is known to have ended."""
-        return self._clean if self.forks else self.last_exit is not None
+        return self._ended_invocations == self.served
 
     def _kill_if_still_at_it(self, invocation: int) -> None:
         """Only the supervisor can stop it; where the agent forks, the template goes with it.
@@ -359,7 +360,7 @@ class Instance:
             self._fail(name, error)
 
     def _exited(self, message: Mapping[str, Any]) -> None:
-        self.last_exit = message
+        self.last_exit, self._ended_invocations = message, self.served
         oom = message.get("signal") == 9 and not self._ours and self._oom_killed()
         expected = self.ephemeral and not self.forks and self.state is State.BUSY and not oom
         if not expected and not self._ours:
@@ -397,7 +398,7 @@ class Instance:
     def _done(self, message: Mapping[str, Any]) -> None:
         if not self.forks or self._clean:
             raise ProtocolError("`done` without an invocation")
-        self._clean = True
+        self._clean, self._ended_invocations = True, self.served
         self.figures.append((float(message.get("cpu_ms", 0.0)), float(message.get("peak_kb", 0)) / 1024))
         if message.get("code") or message.get("signal"):
             self.last_exit = message

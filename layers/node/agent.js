@@ -9,6 +9,7 @@ const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
 const program = require('./program.js');
+const { rehearse } = require('./rehearse.js');
 const { Serving } = require('./serving.js');
 
 const ROOT = process.env.FNCTL_ROOT ?? '/fn';
@@ -103,14 +104,17 @@ function hide() {
   process.mainModule = undefined;
 }
 
-// Booted for a function that is known, what that does not load would be loaded for nothing.
-if (process.env.FNCTL_PRELOAD !== '0') preload();
-if (process.argv.includes('--serve')) {
-  require('./standalone.js').serve();
-} else {
+function start() {
   logs.install({ marked: true });
   hide();
   new Agent();
 }
+
+// Booted for a function that is known, what that does not load would be loaded for nothing.
+const ahead = process.env.FNCTL_PRELOAD !== '0';
+if (ahead) preload();
+if (process.argv.includes('--serve')) require('./standalone.js').serve();
+else if (ahead) rehearse(start);
+else start();
 
 module.exports = { prepare };

@@ -53,6 +53,7 @@ class Script:
     load_hangs: bool = False
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
+    kills: int = 0
     garbage_at_load: bytes | None = None
     boot_gate: asyncio.Event | None = None  # an agent says hello when it is open
 
@@ -90,6 +91,7 @@ class PlayedSandbox:
                 say(writer, {"op": "started", "pid": 7})
                 self._spawn(self._serve())
             elif message["op"] == "kill":
+                self.script.kills += 1
                 self.exit(signal=9)
         self.stop()
 

@@ -266,6 +266,35 @@ def test_the_next_process_is_not_killed_for_the_last_one(tmp_path: Path) -> None
     play(tmp_path, history)
 
 
+def test_an_agent_that_closes_after_its_answer_is_not_killed_for_it(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        lease.release(reusable=False)
+        stage.sandbox_of(lease).exit()
+        again = await stage.lease()
+        assert again.instance == lease.instance
+        await asyncio.sleep(2 * GRACE_S)
+        assert stage.script.kills == 0
+        assert again.instance in stage.pool.alive
+        again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_an_agent_that_goes_on_for_nobody_is_stopped(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        lease.release(reusable=False)
+        again = await stage.lease()
+        assert again.instance == lease.instance
+        assert stage.script.kills == 1
+        again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
 def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         stage.script.forks = True
