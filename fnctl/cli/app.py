@@ -39,7 +39,7 @@ class Verb:
 
 VERBS = (
     Verb("init", "Make a new project from a template."),
-    Verb("setup", "Make the base and sandbox images, once per machine."),
+    Verb("setup", "Make this machine ready: engine, base image, sandbox image."),
     Verb("build", "Build functions: code, dependencies, and an image to ship."),
     Verb("run", "Serve the project's functions until stopped."),
     Verb("invoke", "Call one function and print its answer."),

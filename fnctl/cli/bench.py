@@ -20,20 +20,23 @@ FORMATS = ("text", "json")
 
 
 def bench(
-    function: Annotated[str | None, typer.Argument(help="The function to measure.")] = None,
+    function: Annotated[str | None, typer.Argument(help="The function to measure.", metavar="FUNCTION")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Measure fnctl itself, on apps made of its templates. Takes a while.")
     ] = False,
     samples: Annotated[int, typer.Option("--samples", "-n", min=2, max=1000, help="First calls of each kind.")] = 20,
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", help="Connections to load it with, separated by commas.")
+        str, typer.Option("--concurrency", "-c", metavar="N,N,…", help="Connections to load it with.")
     ] = "1,8,32",
     duration: Annotated[float, typer.Option("--duration", min=1, max=600, help="Seconds of load a round.")] = 3.0,
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds of load at each concurrency.")] = 5,
     rate: Annotated[
         float | None, typer.Option("--rate", min=1, help="Also tell the latency at this many requests per second.")
     ] = None,
-    path: Annotated[str | None, typer.Option("--path", help="The path to call; the function's first address.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="PATH", help="The path to call; by default the function's first address."),
+    ] = None,
     page: Annotated[Path, typer.Option("--html", help="Where to write the page.")] = Path("bench.html"),
     form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     file: Annotated[Path | None, typer.Option("--file", "-f", help="The fnctl.yaml to use.")] = None,

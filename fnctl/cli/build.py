@@ -17,7 +17,9 @@ from fnctl.model import Function, Project, RuntimeSpec
 
 
 def build(
-    functions: Annotated[list[str] | None, typer.Argument(help="Functions to build; all where none is named.")] = None,
+    functions: Annotated[
+        list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to build; all where none is named.")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Build twice, dependencies too, and compare the results.")
     ] = False,

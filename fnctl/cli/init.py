@@ -12,8 +12,12 @@ from fnctl.cli import output
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The new project's folder; by default this one.")] = Path(),
-    template: Annotated[str, typer.Option("--template", "-t", help="What to start from; see --list.")] = "hello-node",
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The new project's folder; by default this one.")
+    ] = Path(),
+    template: Annotated[
+        str, typer.Option("--template", "-t", metavar="TEMPLATE", help="What to start from; see --list.")
+    ] = "hello-node",
     listing: Annotated[bool, typer.Option("--list", help="List the templates and exit.")] = False,
 ) -> None:
     """Make a new project from a template. Overwrites nothing.

@@ -34,14 +34,23 @@ class Request:
 
 
 def invoke(
-    name: Annotated[str, typer.Argument(help="The function.")],
+    name: Annotated[str, typer.Argument(metavar="FUNCTION", help="The function.")],
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="The body: text, @FILE, or - for stdin.", metavar="DATA")
     ] = None,
-    method: Annotated[str | None, typer.Option("--method", "-X", help="Default GET, with a body POST.")] = None,
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="A header, `Name: value`.")] = None,
-    path: Annotated[str, typer.Option("--path", help="The path in the function, with its query.")] = "/",
-    timeout: Annotated[str, typer.Option("--timeout", help="How long to wait for the answer.")] = "15m",
+    method: Annotated[
+        str | None, typer.Option("--method", "-X", metavar="METHOD", help="Default GET, with a body POST.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="HEADER", help="A header, `Name: value`. May be repeated."),
+    ] = None,
+    path: Annotated[
+        str, typer.Option("--path", metavar="PATH", help="The path in the function, with its query.")
+    ] = "/",
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the answer.")
+    ] = "15m",
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> int:

@@ -18,11 +18,19 @@ TIMES = ("queue", "container", "runtime", "load", "handler")
 
 
 def logs(
-    function: Annotated[str | None, typer.Argument(help="The function; all where left out.")] = None,
+    function: Annotated[
+        str | None, typer.Argument(metavar="FUNCTION", help="The function; all where left out.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come, until Ctrl-C.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="From then on: 10m ago, or a time (ISO 8601).")] = None,
-    invocation: Annotated[str | None, typer.Option("--id", help="Only of the invocation with this id.")] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Only the last N entries.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="From then on: `10m` (ago), or a time (ISO 8601).")
+    ] = None,
+    invocation: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Only of the invocation with this id.")
+    ] = None,
     form: FormatOption = Format.TEXT,
     file: Annotated[Path | None, typer.Option("--file", envvar="FNCTL_FILE", help="The fnctl.yaml to use.")] = None,
 ) -> None:

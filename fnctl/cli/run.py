@@ -28,11 +28,15 @@ READY_FD = "FNCTL_READY_FD"  # a detached child says "ready" on this file descri
 
 
 def run(
-    functions: Annotated[list[str] | None, typer.Argument(help="Functions to serve; all where none is named.")] = None,
+    functions: Annotated[
+        list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to serve; all where none is named.")
+    ] = None,
     warm: Annotated[
         int, typer.Option("--warm", min=0, max=64, help="Pre-warmed containers to keep.", envvar="FNCTL_WARM")
     ] = 3,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.", envvar="FNCTL_HOST")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", envvar="FNCTL_HOST")
+    ] = "127.0.0.1",
     port: Annotated[
         int,
         typer.Option("--port", "-p", min=0, max=65535, help="Port to listen on; 0: any.", envvar="FNCTL_PORT"),

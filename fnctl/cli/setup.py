@@ -20,7 +20,8 @@ DAEMON_LOG = "dockerd.log"
 
 def setup(
     runtime: Annotated[
-        list[str] | None, typer.Option("--runtime", help="Add a runtime to the image, e.g. node22. May be repeated.")
+        list[str] | None,
+        typer.Option("--runtime", metavar="RUNTIME", help="Add a runtime to the image, e.g. node22. May be repeated."),
     ] = None,
     no_install: Annotated[
         bool, typer.Option("--no-install", help="Install and start nothing; say what is missing.")

@@ -21,7 +21,9 @@ POLL_S = 0.1
 
 def stop(
     force: Annotated[bool, typer.Option("--force", help="Do not wait for the requests that run.")] = False,
-    timeout: Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for its end.")] = "60s",
+    timeout: Annotated[
+        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for its end.")
+    ] = "60s",
     file: FileOption = None,
 ) -> None:
     """Stop the running service of this project: it takes no more requests, ends those that run, removes its containers.
