@@ -169,7 +169,10 @@ class Scheduler:
             staged = await self._pool.call(self._stage.make, code.bundle)
         instance.slot.place(staged)
         if instance.booting is not None:
+            asked = instance.clock()
             await asyncio.wait([instance.booting])
+            # what was booted before it was asked for, no request waited for
+            instance.timings["runtime"] = (instance.clock() - asked) * 1000
         if instance.state is State.BASE:
             await instance.boot(code.runtime)
         await instance.load(code, max(self._load_timeout_s, code.function.timeout_s))

@@ -71,6 +71,27 @@ def test_base_and_cold_are_told_apart(tmp_path: Path) -> None:
         play(tmp_path / name, story, **settings)
 
 
+def test_a_receipt_counts_only_the_part_of_a_boot_that_was_waited_for(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        loop = asyncio.get_running_loop()
+        stage.script.boot_gate = gate = asyncio.Event()
+        stage.pool.start()
+        await stage.scheduler.deploy(stage.code())
+        await until(lambda: stage.script.boots == 1)
+        booting_since = loop.time()
+        await until(lambda: loop.time() > booting_since + 0.05)
+        asked = loop.time()
+        waiting = stage.enqueue()
+        loop.call_soon(gate.set)
+        lease = await asyncio.wait_for(waiting, 5)
+        waited_ms = (loop.time() - asked) * 1000
+        assert lease.start is StartKind.BASE
+        assert lease.queue_ms + lease.container_ms + lease.runtime_ms + lease.load_ms <= waited_ms + 1  # its clock counts whole ms
+        lease.release(reusable=True)
+
+    play(tmp_path, history, warm=1)
+
+
 def test_pool_refills_after_an_instance_left_it(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code())
