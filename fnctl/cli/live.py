@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from fnctl.cli import output
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from fnctl.cli.compose import Stack
 
 REFRESH_S = 0.5
+AROUND = 5  # lines of the page beside a row a function, and the cursor's own
 
 
 async def watch(stack: Stack) -> None:
@@ -23,7 +26,7 @@ async def watch(stack: Stack) -> None:
         before = stack.gateway.requests
         while not stack.stopping.is_set():
             now = stack.gateway.requests
-            show(page(stack, (now - before) / REFRESH_S))
+            show(page(stack.status(), (now - before) / REFRESH_S, shutil.get_terminal_size().lines))
             before = now
             try:
                 await asyncio.wait_for(stack.stopping.wait(), REFRESH_S)
@@ -31,17 +34,21 @@ async def watch(stack: Stack) -> None:
                 continue
 
 
-def page(stack: Stack, rate: float) -> str:
-    """The view as text: one row a function, one line for the pool."""
-    status = stack.status()
+def page(status: Mapping[str, Any], rate: float, lines: int) -> str:
+    """The view as text: a row a function, a line for the pool. Where `lines` are too few, only functions in use."""
+    functions = status["functions"]
+    room = lines - AROUND
+    shown = functions if len(functions) <= room else [row for row in functions if row["instances"] or row["queued"]]
+    shown = shown[: max(0, room)]
     rows = [
-        (row["name"], row["model"], row["version"], row["instances"], row["in_flight"], row["queued"])
-        for row in status["functions"]
+        (row["name"], row["model"], row["version"], row["instances"], row["in_flight"], row["queued"]) for row in shown
     ]
+    more = f"\n… and {len(functions) - len(shown)} more" if len(shown) < len(functions) else ""
     pool = status["pool"]
     memory = sum(row["memory_mb"] or 0 for row in status["instances"])
     return (
         output.table(("FUNCTION", "MODEL", "VERSION", "INSTANCES", "IN FLIGHT", "QUEUED"), rows)
+        + more
         + f"\n\npool {pool['base']} base + {pool['runtime']} runtime of {pool['target']}"
         + f"   {rate:.0f} requests/s   {status['requests']} in all   {memory:.0f} MB   Ctrl-C stops"
     )

@@ -86,7 +86,9 @@ def test_a_receipt_counts_only_the_part_of_a_boot_that_was_waited_for(tmp_path: 
         lease = await asyncio.wait_for(waiting, 5)
         waited_ms = (loop.time() - asked) * 1000
         assert lease.start is StartKind.BASE
-        assert lease.queue_ms + lease.container_ms + lease.runtime_ms + lease.load_ms <= waited_ms + 1  # its clock counts whole ms
+        assert (
+            lease.queue_ms + lease.container_ms + lease.runtime_ms + lease.load_ms <= waited_ms + 1
+        )  # its clock counts whole ms
         lease.release(reusable=True)
 
     play(tmp_path, history, warm=1)
