@@ -83,7 +83,7 @@ class Channel(asyncio.Protocol):
         except ProtocolError as error:
             self._breach(error.message)
             return False
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: nested beyond what can be parsed
             self._breach("a line that is not JSON")
             return False
         return self._transport is not None

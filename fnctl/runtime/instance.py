@@ -399,7 +399,7 @@ class Instance:
         if not self.forks or self._clean:
             raise ProtocolError("`done` without an invocation")
         self._clean, self._ended_invocations = True, self.served
-        self.figures.append((float(message.get("cpu_ms", 0.0)), float(message.get("peak_kb", 0)) / 1024))
+        self.figures.append((_figure(message, "cpu_ms"), _figure(message, "peak_kb") / 1024))
         if message.get("code") or message.get("signal"):
             self.last_exit = message
             if message.get("signal") == 9 and self._oom_killed():
@@ -535,6 +535,13 @@ def _load_message(code: Code) -> dict[str, Any]:
         "memory_mb": function.memory_mb,
         "port": 3000,
     }
+
+
+def _figure(message: Mapping[str, Any], name: str) -> float:
+    value = message.get(name, 0)
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ProtocolError(f"`{name}` that is no amount")
+    return float(value)
 
 
 def _load_error(code: Code | None, message: Mapping[str, Any]) -> LoadError:
