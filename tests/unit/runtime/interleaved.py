@@ -1,0 +1,196 @@
+"""Sites, instances and a pool without sockets or time: whatever comes next is drawn from a seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from fnctl.engine.fake import FakeEngine
+from fnctl.errors import DeadlineExceeded, FnctlError
+from fnctl.model import Bundle, Function, RuntimeSpec, Scale
+from fnctl.runtime.instance import Code, Instance
+from fnctl.runtime.lease import Lease
+from fnctl.runtime.lifecycle import Death, State
+from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.reaper import reap
+from fnctl.runtime.site import Site
+from fnctl.runtime.slot import Slot
+
+NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
+IDLE_TIMEOUT_S = 5.0
+
+
+class Wire:
+    """A data connection; that it has gone is news that comes later."""
+
+    def __init__(self, world: World, instance: Instance) -> None:
+        self.world = world
+        self.instance = instance
+        self.open = True
+
+    def close(self) -> None:
+        if self.open:
+            self.open = False
+            self.world.lost.append(self)
+
+
+class World:
+    """The starter of some sites. Asserts, at each step, what must hold in every order of events.
+
+    A connection carries one request at a time; an instance is one function's; the reaper ends none that is in use;
+    and at the end everybody who asked was answered.
+    """
+
+    def __init__(self, random: Random, sites: int, pooled: int, reaper: Callable[[Site, float], object] = reap) -> None:
+        self.random = random
+        self.reaper = reaper
+        self.now = 0.0
+        self.serial = 0
+        self.pool = Pool(
+            FakeEngine(), cast(Any, None), cast(Any, None), PoolSettings(0, "image", "p", "r"), cast(Any, None)
+        )
+        self.pool.members = [self.made(State.RUNTIME) for _ in range(pooled)]
+        self.sites = [Site(code(f"f{number}"), self, lambda: self.now) for number in range(sites)]
+        self.starts: list[tuple[Site, Instance | None]] = []
+        self.leases: list[Lease] = []
+        self.held: set[Wire] = set()
+        self.used: dict[Instance, int] = {}  # requests in each, as the world counts them
+        self.lost: list[Wire] = []
+        self.owner: dict[Instance, Site] = {}
+        self.asked = self.answered = self.reaped = 0
+
+    def made(self, state: State) -> Instance:
+        self.serial += 1
+        slot = Slot(f"i{self.serial}", os.getuid(), Path("/nowhere"))
+        instance = Instance(slot, cast(Any, None), cast(Any, None), self.ended, clock=lambda: self.now)
+        instance.state, instance.runtime = state, NODE.name
+        return instance
+
+    # -- the starter -----------------------------------------------------------------------------------------------
+
+    def pooled(self, code: Code) -> Instance | None:
+        return self.pool.take(code.runtime.name)
+
+    def bring_up(self, site: Site, instance: Instance | None) -> None:
+        if instance is not None:
+            assert instance not in self.owner, "taken from the pool twice"
+            self.owner[instance] = site
+        self.starts.append((site, instance))
+
+    def ended(self, instance: Instance) -> None:
+        if instance.death is Death.REAPED:
+            self.reaped += 1
+            assert not self.used.get(instance), "reaped while in use"
+
+    # -- what may happen -------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        choice = self.random.random()
+        if choice < 0.35:
+            self.request(self.random.choice(self.sites))
+        elif choice < 0.65:
+            self.release()
+        elif choice < 0.75:
+            self.come_up()
+        elif choice < 0.85:
+            self.connect()
+        elif choice < 0.90:
+            self.hear_of_loss()
+        elif choice < 0.98:
+            self.reap()
+        else:
+            self.die()
+
+    def request(self, site: Site) -> None:
+        self.asked += 1
+        lease = site.take()
+        if lease is not None:
+            self.got(site, lease)
+        elif len(site.waiters) < 20:
+            site.enqueue(lambda outcome: self.got(site, outcome))
+        else:
+            self.asked -= 1
+
+    def got(self, site: Site, outcome: Lease | FnctlError) -> None:
+        self.answered += 1
+        assert not isinstance(outcome, FnctlError)
+        wire = cast(Wire, outcome.connection)
+        assert wire not in self.held, "two requests on one connection"
+        assert wire.instance.state is State.BUSY
+        assert self.owner[wire.instance] is site, "the instance of another function"
+        self.held.add(wire)
+        self.used[wire.instance] = self.used.get(wire.instance, 0) + 1
+        self.leases.append(outcome)
+
+    def release(self) -> None:
+        if not self.leases:
+            return
+        lease = self.leases.pop(self.random.randrange(len(self.leases)))
+        wire = cast(Wire, lease.connection)
+        self.held.discard(wire)
+        self.used[wire.instance] -= 1
+        late = DeadlineExceeded("late") if self.random.random() < 0.05 else None
+        lease.release(reusable=wire.open and late is None and self.random.random() < 0.9, error=late)
+
+    def come_up(self) -> None:
+        if not self.starts:
+            return
+        site, instance = self.starts.pop(self.random.randrange(len(self.starts)))
+        instance = instance or self.made(State.RUNTIME)
+        self.owner[instance] = site
+        instance.code, instance.state, instance.last_used = site.code, State.IDLE, self.now
+        instance.dialling = 1
+        site.joined(instance)
+        site.arrived(instance)
+
+    def connect(self) -> None:
+        """One of the connections that an instance was asked to open is there."""
+        dialling = [one for site in self.sites for one in site.instances if one.dialling and one.serving]
+        if dialling:
+            instance = min(dialling, key=lambda one: (self.random.random(), one.id))
+            wire = Wire(self, instance)
+            instance.dialling -= 1
+            instance.connections.add(wire)
+            instance.keeper.offered(instance, wire)
+
+    def hear_of_loss(self) -> None:
+        for _ in range(min(5, len(self.lost))):  # on average as many as there are
+            wire = self.lost.pop(self.random.randrange(len(self.lost)))
+            wire.instance.data_lost(wire)
+
+    def reap(self) -> None:
+        self.now += self.random.random() * IDLE_TIMEOUT_S
+        for site in self.sites:
+            self.reaper(site, self.now)
+
+    def die(self) -> None:
+        site = self.random.choice(self.sites)
+        if site.instances:
+            min(site.instances, key=lambda one: one.id).end(Death.LOST)
+
+    def finish(self) -> None:
+        """Everything that is on its way arrives; then the books must balance."""
+        for _ in range(10_000):
+            if self.asked == self.answered and not (self.leases or self.starts):
+                break
+            self.now += 1.0
+            for act in (self.come_up, self.connect, self.hear_of_loss, self.release):
+                act()
+            for site in self.sites:
+                site.grow()
+        assert self.asked == self.answered, "somebody waits for ever"
+        for site in self.sites:
+            site.close()
+            for instance in site.instances:
+                assert instance.in_flight == self.used.get(instance, 0) == 0
+                assert instance.state in (State.IDLE, State.DRAINING)
+
+
+def code(name: str) -> Code:
+    function = Function(
+        name, Path("/nowhere"), "node24", "index.js", concurrency=2, idle_timeout_s=IDLE_TIMEOUT_S, scale=Scale(0, 2)
+    )
+    return Code(function, Bundle(name, f"sha256:{name}", Path("/nowhere"), "node24", "index.js", 1, 1), NODE)
