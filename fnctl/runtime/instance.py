@@ -38,6 +38,10 @@ class Keeper(Protocol):
         """A connection ended, whether it was on offer or carried a request."""
         ...
 
+    def draining(self, instance: Instance) -> None:
+        """It takes nothing new from now on; what it offered is withdrawn."""
+        ...
+
     def died(self, instance: Instance) -> None:
         """Its state is dead; the sandbox is being destroyed. Called once."""
         ...
@@ -274,7 +278,9 @@ class Instance:
             self.end(why)
         elif self.state is not State.DRAINING:
             self.death = why
+            self.dialling = 0  # what is still on its way is turned away
             self._move(State.DRAINING)
+            self.keeper.draining(self)
 
     def explain(self, answered: Callable[[FnctlError], None]) -> None:
         """Why did a connection end early? Waits, bounded, for the supervisor's news of the agent's exit."""
@@ -431,7 +437,7 @@ class Instance:
             self.keeper.offered(self, connection)
 
     def _welcome(self, transport: BaseTransport) -> bool:
-        if self.code is None or self.state is State.DEAD or peer_uid(transport) != self.slot.uid:
+        if self.code is None or self.state in (State.DRAINING, State.DEAD) or peer_uid(transport) != self.slot.uid:
             return False
         if self.ephemeral:
             return self._parked is None

@@ -251,6 +251,8 @@ class Pool(Keeper):
 
     def withdrawn(self, instance: Instance, connection: DataConnection) -> None: ...
 
+    def draining(self, instance: Instance) -> None: ...
+
     def died(self, instance: Instance) -> None:
         if instance in self.members:
             self.members.remove(instance)

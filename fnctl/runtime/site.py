@@ -236,6 +236,11 @@ class Site(Keeper):
         if self.waiters:
             self.grow()  # its place can be dialled for anew
 
+    def draining(self, instance: Instance) -> None:
+        self.free = [(owner, connection) for owner, connection in self.free if owner is not instance]
+        if self.waiters:
+            self.grow()
+
     def died(self, instance: Instance) -> None:
         self.instances.discard(instance)
         self.free = [(owner, connection) for owner, connection in self.free if owner is not instance]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from asyncio import BaseTransport
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -37,6 +39,20 @@ class Wire:
             self.world.lost.append(self)
 
 
+class Peer:
+    """The transport of every connection: its other end is this very user's."""
+
+    def __init__(self) -> None:
+        self.ends = socket.socketpair()
+
+    def get_extra_info(self, name: str) -> socket.socket:
+        return self.ends[0]
+
+    def close(self) -> None:
+        for end in self.ends:
+            end.close()
+
+
 class World:
     """The starter of some sites. Asserts, at each step, what must hold in every order of events.
 
@@ -46,6 +62,7 @@ class World:
 
     def __init__(self, random: Random, sites: int, pooled: int, reaper: Callable[[Site, float], object] = reap) -> None:
         self.random = random
+        self.peer = Peer()
         self.reaper = reaper
         self.now = 0.0
         self.serial = 0
@@ -147,14 +164,11 @@ class World:
         site.arrived(instance)
 
     def connect(self) -> None:
-        """One of the connections that an instance was asked to open is there."""
-        dialling = [one for site in self.sites for one in site.instances if one.dialling and one.serving]
-        if dialling:
-            instance = min(dialling, key=lambda one: (self.random.random(), one.id))
-            wire = Wire(self, instance)
-            instance.dialling -= 1
-            instance.connections.add(wire)
-            instance.keeper.offered(instance, wire)
+        """One of the connections that an instance was asked to open is there; it may drain by now."""
+        every = [one for site in self.sites for one in site.instances if one.dialling or one.state is State.DRAINING]
+        if every:
+            instance = min(every, key=lambda one: (self.random.random(), one.id))
+            instance.data_connected(Wire(self, instance), cast(BaseTransport, self.peer))
 
     def hear_of_loss(self) -> None:
         for _ in range(min(5, len(self.lost))):  # on average as many as there are
@@ -183,14 +197,18 @@ class World:
                 site.grow()
         assert self.asked == self.answered, "somebody waits for ever"
         for site in self.sites:
-            site.close()
             for instance in site.instances:
                 assert instance.in_flight == self.used.get(instance, 0) == 0
                 assert instance.state in (State.IDLE, State.DRAINING)
 
+    def close(self) -> None:
+        self.peer.close()
+        for site in self.sites:
+            site.close()
+
 
 def code(name: str) -> Code:
     function = Function(
-        name, Path("/nowhere"), "node24", "index.js", concurrency=2, idle_timeout_s=IDLE_TIMEOUT_S, scale=Scale(0, 2)
+        name, Path("/nowhere"), "node24", "index.js", concurrency=4, idle_timeout_s=IDLE_TIMEOUT_S, scale=Scale(0, 2)
     )
     return Code(function, Bundle(name, f"sha256:{name}", Path("/nowhere"), "node24", "index.js", 1, 1), NODE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from random import Random
 
 import pytest
@@ -15,35 +16,34 @@ HISTORIES = 10_000
 STEPS = 1_000_000
 
 
+def play(world: World, steps: int) -> World:
+    async def history() -> None:
+        with closing(world):
+            for _ in range(steps):
+                world.step()
+            world.finish()
+
+    asyncio.run(history())
+    return world
+
+
 def test_one_pooled_instance_is_given_to_one_of_two_requests() -> None:
     async def histories() -> None:
         for seed in range(HISTORIES):
-            world = World(Random(seed), sites=2, pooled=1)
-            for site in world.sites:
-                world.request(site)
-            for _ in range(10):
-                world.step()
-            world.finish()
+            with closing(World(Random(seed), sites=2, pooled=1)) as world:
+                for site in world.sites:
+                    world.request(site)
+                for _ in range(10):
+                    world.step()
+                world.finish()
 
     asyncio.run(histories())
 
 
-async def patrol(world: World, steps: int) -> None:
-    for _ in range(steps):
-        world.step()
-    world.finish()
-
-
 def test_the_reaper_never_ends_what_is_in_use() -> None:
-    world = asyncio.run(played(STEPS))
+    world = play(World(Random(49), sites=3, pooled=0), STEPS)
     assert world.reaped > 1000, "the reaper had something to do"
     assert world.answered > STEPS / 10
-
-
-async def played(steps: int) -> World:
-    world = World(Random(49), sites=3, pooled=0)
-    await patrol(world, steps)
-    return world
 
 
 def reap_without_a_look(site: Site, now: float) -> None:
@@ -54,8 +54,5 @@ def reap_without_a_look(site: Site, now: float) -> None:
 
 
 def test_without_its_guard_the_same_histories_catch_it() -> None:
-    async def careless() -> None:
-        await patrol(World(Random(49), sites=3, pooled=0, reaper=reap_without_a_look), 10_000)
-
     with pytest.raises(AssertionError, match="reaped while in use"):
-        asyncio.run(careless())
+        play(World(Random(49), sites=3, pooled=0, reaper=reap_without_a_look), 10_000)
