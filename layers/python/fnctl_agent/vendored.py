@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 VENDOR = Path(__file__).resolve().parent.parent / "vendor"
@@ -19,12 +20,15 @@ class Servers:
     """
 
     def __init__(self) -> None:
+        self._modules: dict[str, ModuleType] = {}  # an extension module is made once a process, and must be met again
         self._asgi: dict[str, Any] | None = None
-        self._parser = _import(_parser)
+        with _alone(self._modules):
+            self._parser = _parser()
 
     def preload(self) -> None:
         if self._asgi is None:
-            self._asgi = _import(_asgi)
+            with _alone(self._modules):
+                self._asgi = _asgi()
 
     def __getattr__(self, name: str) -> Any:
         if name in self._parser:
@@ -39,11 +43,6 @@ class Servers:
 
 def load() -> Servers:
     return Servers()
-
-
-def _import(names: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    with _alone():
-        return names()
 
 
 def _parser() -> dict[str, Any]:
@@ -71,17 +70,26 @@ def _asgi() -> dict[str, Any]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """While inside, our packages are the ones that are found; before and after, as if they were not there."""
+def _alone(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """While inside, our packages are the ones that are found; before and after, as if they were not there.
+
+    `modules`: those of ours that were imported before; after, also those that were imported inside.
+    """
     ours = {entry.name.split(".")[0] for entry in VENDOR.iterdir()}
-    users = {name: module for name, module in sys.modules.items() if name.split(".")[0] in ours}
+    users = _of(ours)
     for name in users:
         del sys.modules[name]
+    sys.modules.update(modules)
     sys.path.insert(0, str(VENDOR))
     try:
         yield
     finally:
         sys.path.remove(str(VENDOR))
-        for name in [name for name in sys.modules if name.split(".")[0] in ours]:
+        modules.update(_of(ours))
+        for name in modules:
             del sys.modules[name]
         sys.modules.update(users)
+
+
+def _of(packages: set[str]) -> dict[str, ModuleType]:
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] in packages}
