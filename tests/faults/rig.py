@@ -34,8 +34,9 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = SETTLE_S) 
     return found
 
 
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout
+def docker(*words: str, **environment: str) -> str:
+    where = {**os.environ, **environment}
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60, env=where).stdout
 
 
 def free_port() -> int:
@@ -116,7 +117,9 @@ class Desk:
         if not (self.home / "projects").exists():
             return {}
         row = '{{.ID}} {{.Label "dev.fnctl.role"}}'
-        said = docker("ps", "-a", "--filter", f"label=dev.fnctl.project={self.state.name}", "--format", row)
+        said = docker(
+            "ps", "-a", "--filter", f"label=dev.fnctl.project={self.state.name}", "--format", row, **self.environment
+        )
         return dict(line.split(" ", 1) for line in said.splitlines())
 
     def lines(self, function: str) -> list[dict[str, Any]]:
