@@ -83,13 +83,21 @@ class Measure:
     @property
     def verdict(self) -> str | None:
         """`aim`, `reach` or `short`: which of the figures set for it the comparison meets; None where none is set."""
-        found, better = self.compared, self.question.better
-        if found is None or (self.question.reach is None and self.question.aim is None):
+        figure, better = self._figure, self.question.better
+        if figure is None or (self.question.reach is None and self.question.aim is None):
             return None
         for word, limit in (("aim", self.question.aim), ("reach", self.question.reach)):
-            if limit is not None and (found.value - limit) * better >= 0:
+            if limit is not None and (figure - limit) * better >= 0:
                 return word
         return "short"
+
+    @property
+    def _figure(self) -> float | None:
+        """What the question comes to: the comparison, or the median where nothing is compared."""
+        if (found := self.compared) is not None:
+            return found.value
+        alone = self.series[0].summary if len(self.series) == 1 else None
+        return None if alone is None else alone.p50
 
 
 @dataclass(frozen=True, slots=True)

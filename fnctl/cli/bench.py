@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fnctl.cli import output
+from fnctl.cli.options import project_paths
 from fnctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def bench(
         str | None,
         typer.Option("--path", metavar="PATH", help="The path to call; by default the function's first address."),
     ] = None,
-    page: Annotated[Path, typer.Option("--html", help="Where to write the page.")] = Path("bench.html"),
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Where to write the page; by default beside the project's logs.")
+    ] = None,
     form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     file: Annotated[Path | None, typer.Option("--file", "-f", help="The fnctl.yaml to use.")] = None,
 ) -> None:
@@ -66,6 +69,8 @@ def bench(
         output.emit_json(as_json(result))
     else:
         output.emit(text(result))
+    # not into the folder at hand: that may be a function's, and what lies there is part of it
+    page = page or project_paths(file).ensure().root / "bench.html"
     report.write(result, page)
     output.say(f"\nwrote {page}")
 

@@ -32,6 +32,8 @@ from fnctl.runtime.instance import Code
 from fnctl.runtime.lock import ProjectLock
 from fnctl.runtime.service import Service
 
+# Below what a request waits for an instance, so that an engine which hangs is told as such (503), not as a queue (504).
+ENGINE_CALL_S = 12.0
 DRAIN_S = 30.0  # what runs may take this long to end after the first Ctrl-C
 
 
@@ -97,7 +99,7 @@ def _check_home() -> None:
 
 def connect() -> Engine:
     """The engine of DOCKER_HOST or the current context. EngineUnavailable where there is none."""
-    return DockerEngine()
+    return DockerEngine(timeout_s=ENGINE_CALL_S)
 
 
 class Stack:

@@ -120,8 +120,12 @@ async def _serve(prepared: Prepared, settings: ServeSettings) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, interrupted)
     try:
-        output.say(f"starting {settings.warm} pre-warmed containers …")
-        async with compose.running(prepared, settings) as stack:
+        step = f"start {settings.warm} pre-warmed containers"
+        async with contextlib.AsyncExitStack() as ending:
+            with output.progress() as progress:
+                progress.start(step)
+                stack = await ending.enter_async_context(compose.running(prepared, settings))
+                progress.done(step)
             for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signum, stack.request_stop)
             _announce(stack)

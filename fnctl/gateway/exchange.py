@@ -31,7 +31,8 @@ from fnctl.gateway.wire import (
     server_timing,
     switching,
 )
-from fnctl.model import Model
+from fnctl.model import Function, Model
+from fnctl.runtime import unreachable
 from fnctl.runtime.lease import Lease, Waiter
 
 NEVER = math.inf
@@ -320,7 +321,7 @@ class Exchange:
 
     def _agent_failed(self, code: bytes, body: bytes, reusable: bool) -> None:
         """The agent answered in place of the handler: it raised, or returned what is no response."""
-        error = _agent_error(self._match.function.name, code.decode(), body)
+        error = _agent_error(self._match.function, code.decode(), body)
         self._answer(error)
         self._close(error.code, reusable=reusable and self._body_ended, detail=error.message)
 
@@ -384,7 +385,7 @@ class Exchange:
         self._client.finished(clean)
 
 
-def _agent_error(function: str, code: str, body: bytes) -> FunctionError:
+def _agent_error(function: Function, code: str, body: bytes) -> FunctionError:
     """From the agent's `{"error": {"type", "message"}}`; whatever else it may be, there is an error to show."""
     try:
         said = json.loads(body)["error"]
@@ -392,4 +393,5 @@ def _agent_error(function: str, code: str, body: bytes) -> FunctionError:
     except (ValueError, KeyError, TypeError):
         what = "the agent gave no reason"
     done = "returned no valid response" if code == "bad_response" else "raised an error"
-    return FunctionError(f"{function} {done}: {what}", code=code, hint="`fnctl logs` has the stack")
+    hint = unreachable.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
+    return FunctionError(f"{function.name} {done}: {what}", code=code, hint=hint)

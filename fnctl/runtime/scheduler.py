@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from fnctl.errors import EngineError, FnctlError, LoadError, NotFound
+from fnctl.errors import EngineError, FnctlError, LoadError, NoCapacity, NotFound
 from fnctl.model import Function, Network, StartKind
 from fnctl.runtime.instance import Code, Instance
 from fnctl.runtime.lease import Lease, Waiter
@@ -146,7 +146,7 @@ class Scheduler:
             await asyncio.gather(self._load(instance, code), self._configure(instance, code.function, configured))
         except EngineError as error:
             instance.end(Death.LOST)
-            raise error
+            raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
         except FnctlError as error:
             instance.end(Death.LOAD_FAILED)
             if isinstance(error, LoadError) and error.detail:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.model import Model, StartKind
+from fnctl.runtime import unreachable
 from fnctl.runtime.instance import Code, Instance, Keeper
 from fnctl.runtime.lease import DataConnection, Lease
 from fnctl.runtime.lifecycle import Death, State
@@ -108,6 +109,7 @@ class Site(Keeper):
         self._broken: tuple[FnctlError, float] | None = None  # (why, until)
         self._backoff_s = BACKOFF_S
         self._patience: asyncio.TimerHandle | None = None
+        self._advised: set[str] = set()  # instances whose log has the hint about the network
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
@@ -243,12 +245,17 @@ class Site(Keeper):
 
     def died(self, instance: Instance) -> None:
         self.instances.discard(instance)
+        self._advised.discard(instance.id)
         self.free = [(owner, connection) for owner, connection in self.free if owner is not instance]
         if self.waiters:
             self.grow()
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None:
         self.on_log(self.name, instance.id, invocation, text)
+        advice = unreachable.hint(self.code.function, text)
+        if advice is not None and instance.id not in self._advised:
+            self._advised.add(instance.id)
+            self.on_log(self.name, instance.id, invocation, f"hint: {advice}")
 
     # -- versions and the end --------------------------------------------------------------------------------------
 
