@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults import rig
 
+CANARY = "canary-" + secrets.token_hex(16)  # a secret, to be looked for where it must not be
+
+
+@pytest.fixture(scope="session")
+def canary() -> str:
+    return CANARY
+
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[rig.Running]:
-    with rig.desk() as desk, rig.running(desk) as running:
+    with rig.desk(FNCTL_TEST_CANARY=CANARY) as desk, rig.running(desk) as running:
         yield running
         running.stop()
 

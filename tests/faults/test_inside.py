@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,30 @@ def test_each_sandbox_has_a_user_of_its_own(fnctl: Running) -> None:
     sandboxes = [row["sandbox"] for row in fnctl.status()["instances"]]
     users = docker("inspect", "--format", "{{.Config.User}}", *sandboxes).split()
     assert len(users) == len(set(users)) >= 2
+
+
+def test_a_secret_in_the_environment_shows_nowhere_else(fnctl: Running, canary: str) -> None:
+    assert fnctl.call("canary").body == b"%d" % len(canary)
+    crash = fnctl.call("canary", "/?crash=1")
+    assert crash.status == 502
+    sandboxes = [row["sandbox"] for row in fnctl.instances("canary")]
+    images = docker("inspect", "--format", "{{.Image}}", *sandboxes).split()
+    fnctl.audit()
+    places = {
+        "an answer": crash.body.decode(),
+        "docker inspect": docker("inspect", *sandboxes),
+        "the image": docker("inspect", *images) + docker("history", "--no-trunc", images[0]),
+        "the status": json.dumps(fnctl.status()),
+        "what fnctl says": fnctl.said.read_text(),
+        "a command line": "".join(arguments(path) for path in Path("/proc").glob("[0-9]*/cmdline")),
+        "the logs": "".join(path.read_text() for path in (fnctl.desk.state / "logs").iterdir()),
+        "the record of a build": "".join(path.read_text() for path in (fnctl.desk.state / "releases").iterdir()),
+    }
+    assert [place for place, text in places.items() if canary in text] == []
+
+
+def arguments(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:  # it has ended meanwhile
+        return ""
