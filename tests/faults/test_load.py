@@ -62,6 +62,18 @@ def test_clients_that_leave_while_they_are_queued_are_forgotten(fnctl: Running) 
         assert [call.result().status for call in held] == [200, 200]
 
 
+def test_past_the_bound_of_the_queue_requests_are_refused_at_once(fnctl: Running) -> None:
+    assert fnctl.call("short-queue").status == 200
+    with ThreadPoolExecutor(150) as pool:
+        answers = list(pool.map(lambda number: fnctl.call("short-queue", "/?ms=200"), range(150)))
+    served = [answer for answer in answers if answer.status == 200]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(served) + len(refused) == 150
+    assert 21 <= len(served) < 150
+    assert {answer.error["code"] for answer in refused} == {"queue_full"}
+    assert all(answer.headers["Retry-After"] for answer in refused)
+
+
 def test_ab_loses_nothing(fnctl: Running) -> None:
     fnctl.call("harmless")
     url = f"http://127.0.0.1:{fnctl.port}/harmless/"

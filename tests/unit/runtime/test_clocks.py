@@ -1,0 +1,32 @@
+"""The wall clock may jump by an hour: nothing that waits, reaps or times out may read it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+FNCTL = Path(__file__).parents[3] / "fnctl"
+# Who reads it, and what for. An entry more is a decision: can this clock jump without harm there?
+ALLOWED = {
+    "gateway/client.py": "when a request came: its receipt, id and Date, and the deadline that the function is told",
+    "runtime/logs.py": "when a line was printed",
+    "runtime/service.py": "since when the service runs",
+}
+
+
+def readers(part: str) -> set[str]:
+    found = set()
+    for path in (FNCTL / part).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Attribute(value=ast.Name(id="time"), attr="time" | "time_ns" | "localtime" | "gmtime"):
+                    found.add(path.relative_to(FNCTL).as_posix())
+                case ast.Attribute(attr="now" | "utcnow" | "today", value=ast.Name(id="datetime" | "date")):
+                    found.add(path.relative_to(FNCTL).as_posix())
+                case ast.ImportFrom(module="time", names=names) if {name.name for name in names} & {"time", "time_ns"}:
+                    found.add(path.relative_to(FNCTL).as_posix())
+    return found
+
+
+def test_only_what_is_told_to_people_reads_the_wall_clock() -> None:
+    assert {path for part in ("runtime", "gateway", "engine") for path in readers(part)} == set(ALLOWED)
