@@ -99,6 +99,7 @@ function prepare(load) {
 
 /** Take the agent's own traces away from what user code can see. */
 function hide() {
+  process.execArgv = []; // else a process that the function forks would take them over
   for (const name of ['FNCTL_PRELOAD', 'FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
   for (const file of Object.keys(require.cache)) delete require.cache[file];
   process.mainModule = undefined;
