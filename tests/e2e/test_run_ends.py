@@ -150,17 +150,17 @@ def test_a_port_in_use_is_told_before_anything_is_made(desk: Desk) -> None:
 
 def test_an_interrupt_while_it_starts_leaves_nothing(desk: Desk) -> None:
     """Again and again, ever later in the start."""
-    for after in ("starting", "container"):
+    for after in ("start", "container"):
         with rig.starting(desk, warm=3) as process:
-            until(partial(reached, desk, after), f"the start to reach: {after}", 120)
+            until(partial(reached, desk, after), f"the first {after}", 60)
             process.process.send_signal(signal.SIGINT)
             assert process.process.wait(30) == 130, process.said.read_text()
         desk.nothing_left()
 
 
 def reached(desk: Desk, stage: str) -> bool:
-    if stage == "starting":
-        return "starting" in (desk.project.parent / "said").read_text()
+    if stage == "start":
+        return "pre-warmed" in (desk.project.parent / "said").read_text()
     return bool(desk.containers())
 
 
