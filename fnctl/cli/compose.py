@@ -28,7 +28,7 @@ from fnctl.gateway.upstream import upstream_factory
 from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.progress import Progress
-from fnctl.runtime.instance import Code
+from fnctl.runtime.code import Code
 from fnctl.runtime.lock import ProjectLock
 from fnctl.runtime.service import Service
 

@@ -7,16 +7,18 @@ import time
 from asyncio import BaseTransport
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fnctl.engine.cgroup import Cgroup
-from fnctl.errors import DeadlineExceeded, EngineError, FnctlError, FunctionError, LoadError, ProtocolError
-from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, StartKind
+from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, ProtocolError
+from fnctl.model import Isolation, Model, RuntimeSpec, StartKind
 from fnctl.runtime.agent import PROTOCOL_VERSION, DataFactory, Link, peer_uid
+from fnctl.runtime.code import Code, load_error, load_message
+from fnctl.runtime.expected import Expected
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State, may
 from fnctl.runtime.slot import Slot
+from fnctl.runtime.verdict import verdict
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
 EXIT_NEWS_S = 0.45
@@ -47,19 +49,6 @@ class Keeper(Protocol):
         ...
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """What an instance is loaded with: the function, its bundle, and how its runtime is booted."""
-
-    function: Function
-    bundle: Bundle
-    runtime: RuntimeSpec
-
-    @property
-    def version(self) -> str:
-        return self.bundle.digest.removeprefix("sha256:")[:12]
 
 
 class Instance:
@@ -108,7 +97,7 @@ class Instance:
         self._parked: DataConnection | None = None  # a connection that came before it may be offered
         self._ended_invocations = 0  # (ephemeral) up to which one the process is known to have ended
         self._clean = True  # (ephemeral) the last invocation's remains are gone
-        self._waits: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._expected = Expected()
         self._exit_watchers: list[Callable[[], None]] = []
         self._oom_kills = 0
         self._ours = False  # we asked for the agent's end
@@ -132,9 +121,9 @@ class Instance:
         `ahead` of any request, the agent loads what its language has before it says hello; else only what it needs.
         """
         started = self.clock()
-        answer = self._expect("agent")
+        self._expected.announce("agent")
         self._link.boot(spec.agent, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
-        await self._wait("agent", timeout_s, f"the {spec.name} agent to say hello", answer)
+        await self._wait("agent", timeout_s, f"the {spec.name} agent to say hello")
         self.timings["runtime"] = (self.clock() - started) * 1000
 
     async def load(self, code: Code, timeout_s: float) -> None:
@@ -143,10 +132,10 @@ class Instance:
         self.code, self.version = code, code.version
         self._move(State.LOADING)
         self.dialling = 1
-        answer = self._expect("loaded")
-        self._link.load(_load_message(code))
+        self._expected.announce("loaded")
+        self._link.load(load_message(code))
         try:
-            said = await self._wait("loaded", timeout_s, f"{code.function.name} to load", answer)
+            said = await self._wait("loaded", timeout_s, f"{code.function.name} to load")
         except DeadlineExceeded as late:
             raise DeadlineExceeded(
                 f"{code.function.name}: the code did not load within {timeout_s:g} s",
@@ -302,20 +291,7 @@ class Instance:
 
     def verdict(self) -> FnctlError:
         """What the instance's end, if it ended, says about an invocation it did not answer."""
-        name = self.code.function.name if self.code else "the function"
-        if self.death is Death.OOM or (self.last_exit is not None and self.last_exit.get("oom")):
-            limit = self.code.function.memory_mb if self.code else 0
-            return FunctionError(
-                f"{name} ran out of memory (limit {limit} MB)", code="oom", hint="raise `memory` in fnctl.yaml"
-            )
-        if self.death is Death.LOST:
-            return EngineError(f"the engine took {name}'s sandbox away", code="sandbox_lost", retry_after_s=1)
-        if self.death is Death.BREACH:
-            return ProtocolError(f"{name}'s sandbox broke the protocol and was destroyed")
-        if (ended := self.last_exit) is not None:
-            how = f"signal {ended['signal']}" if ended.get("signal") else f"exit code {ended.get('code', 0)}"
-            return FunctionError(f"{name} ended during the invocation ({how})", hint=f"see `fnctl logs {name}`")
-        return FunctionError(f"{name} closed the connection without a response", code="bad_response")
+        return verdict(self.code.function if self.code else None, self.death, self.last_exit)
 
     # -- the ephemeral way round -----------------------------------------------------------------------------------
 
@@ -355,7 +331,7 @@ class Instance:
         if message.get("protocol") != PROTOCOL_VERSION or self.state is not State.STARTING:
             raise ProtocolError("a hello out of order, or of another protocol version")
         self._move(State.BASE)
-        self._resolve("supervisor", message)
+        self._expected.resolve("supervisor", message)
 
     def _started(self, message: Mapping[str, Any]) -> None:
         self.last_exit = None
@@ -363,7 +339,7 @@ class Instance:
     def _supervisor_error(self, message: Mapping[str, Any]) -> None:
         error = FunctionError(f"the supervisor could not do it: {message.get('message', '')}"[:500])
         for name in ("agent", "loaded"):
-            self._fail(name, error)
+            self._expected.fail(name, error)
 
     def _exited(self, message: Mapping[str, Any]) -> None:
         self.last_exit, self._ended_invocations = message, self.served
@@ -372,8 +348,8 @@ class Instance:
         if not expected and not self._ours:
             self.death = Death.OOM if oom else Death.CRASHED
         self._tell_exit()
-        self._resolve("exited", message)
-        self._fail("agent", self.verdict())
+        self._expected.resolve("exited", message)
+        self._expected.fail("agent", self.verdict())
         if self.state is State.LOADING and not oom:
             # `load_failed` says more, and travels on another socket
             asyncio.get_running_loop().call_later(NEWS_GAP_S, self._ended_loading)
@@ -381,7 +357,7 @@ class Instance:
             self.end(self.death or Death.CRASHED)
 
     def _ended_loading(self) -> None:
-        self._fail("loaded", self.verdict())
+        self._expected.fail("loaded", self.verdict())
         self.end(Death.LOAD_FAILED)
 
     def _hello_agent(self, message: Mapping[str, Any]) -> None:
@@ -389,17 +365,17 @@ class Instance:
             raise ProtocolError("an agent's hello out of order, or of another protocol version")
         self.runtime = str(message.get("runtime"))
         self._move(State.RUNTIME)
-        self._resolve("agent", message)
+        self._expected.resolve("agent", message)
 
     def _loaded(self, message: Mapping[str, Any]) -> None:
-        if self.state is not State.LOADING or "loaded" not in self._waits:
+        if self.state is not State.LOADING or "loaded" not in self._expected:
             raise ProtocolError("`loaded` without a load")
-        self._resolve("loaded", message)
+        self._expected.resolve("loaded", message)
 
     def _load_failed(self, message: Mapping[str, Any]) -> None:
         if self.state is not State.LOADING:
             raise ProtocolError("`load_failed` without a load")
-        self._fail("loaded", _load_error(self.code, message))
+        self._expected.fail("loaded", load_error(self.code.function.name if self.code else "the function", message))
 
     def _done(self, message: Mapping[str, Any]) -> None:
         if not self.forks or self._clean:
@@ -456,8 +432,7 @@ class Instance:
         if self.state is State.DEAD:
             return
         self.state, self.death = State.DEAD, why
-        for name in list(self._waits):
-            self._fail(name, self.verdict())
+        self._expected.fail_all(self.verdict())
         self._tell_exit()
         for connection in list(self.connections):
             connection.close()
@@ -486,33 +461,10 @@ class Instance:
             raise ProtocolError(f"instance {self.id} cannot go from {self.state} to {new}")
         self.state = new
 
-    def _expect(self, name: str) -> asyncio.Future[Mapping[str, Any]]:
-        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waits[name] = future
-        return future
-
-    def _resolve(self, name: str, message: Mapping[str, Any]) -> None:
-        if (future := self._waits.get(name)) is not None and not future.done():
-            future.set_result(message)
-
-    def _fail(self, name: str, error: FnctlError) -> None:
-        if (future := self._waits.get(name)) is not None and not future.done():
-            future.set_exception(error)
-
-    async def _wait(
-        self, name: str, timeout_s: float, what: str, future: asyncio.Future[Mapping[str, Any]] | None = None
-    ) -> Mapping[str, Any]:
+    async def _wait(self, name: str, timeout_s: float, what: str) -> Mapping[str, Any]:
         if self.state is State.DEAD:
             raise self.verdict()
-        future = future or self._expect(name)
-        try:
-            return await asyncio.wait_for(future, timeout_s)
-        except TimeoutError as late:
-            raise DeadlineExceeded(f"waited {timeout_s:g} s for {what}", code=f"{name}_timeout") from late
-        finally:
-            self._waits.pop(name, None)
-            if future.done() and not future.cancelled():
-                future.exception()  # it was seen
+        return await self._expected.wait(name, timeout_s, what)
 
 
 _HEARD: dict[tuple[str, str], Callable[[Instance, Mapping[str, Any]], None]] = {
@@ -527,35 +479,8 @@ _HEARD: dict[tuple[str, str], Callable[[Instance, Mapping[str, Any]], None]] = {
 }
 
 
-def _load_message(code: Code) -> dict[str, Any]:
-    function = code.function
-    return {
-        "function": function.name,
-        "version": code.version,
-        "handler": function.handler,
-        "root": "/fn/app",
-        "model": str(function.model),
-        "env": dict(function.environment),
-        "concurrency": function.concurrency,
-        "timeout_ms": int(function.timeout_s * 1000),
-        "memory_mb": function.memory_mb,
-        "port": 3000,
-    }
-
-
 def _figure(message: Mapping[str, Any], name: str) -> float:
     value = message.get(name, 0)
     if not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise ProtocolError(f"`{name}` that is no amount")
     return float(value)
-
-
-def _load_error(code: Code | None, message: Mapping[str, Any]) -> LoadError:
-    name = code.function.name if code else "the function"
-    where = f"{message['file']}:{message.get('line', '?')}: " if message.get("file") else ""
-    what = f"{message.get('type', 'Error')}: {message.get('message', '')}"
-    return LoadError(
-        f"{name} did not load: {where}{what}"[:2000],
-        detail=str(message.get("stack", ""))[:16_000] or None,
-        hint=f"mend it and save, or see `fnctl logs {name}`",
-    )

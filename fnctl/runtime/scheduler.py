@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from fnctl.errors import EngineError, FnctlError, LoadError, NoCapacity, NotFound
 from fnctl.model import Function, Network, StartKind
-from fnctl.runtime.instance import Code, Instance
+from fnctl.runtime.code import Code
+from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease, Waiter
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.pool import Pool

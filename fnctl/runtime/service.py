@@ -16,7 +16,8 @@ from fnctl.model import Project, Receipt, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.runtime import reaper
 from fnctl.runtime.agent import DataFactory
-from fnctl.runtime.instance import Code, Instance
+from fnctl.runtime.code import Code
+from fnctl.runtime.instance import Instance
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter

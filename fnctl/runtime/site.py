@@ -12,7 +12,8 @@ from typing import Protocol
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.model import Model, StartKind
 from fnctl.runtime import unreachable
-from fnctl.runtime.instance import Code, Instance, Keeper
+from fnctl.runtime.code import Code
+from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.lease import DataConnection, Lease
 from fnctl.runtime.lifecycle import Death, State
 

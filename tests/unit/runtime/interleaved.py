@@ -13,7 +13,8 @@ from typing import Any, cast
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import DeadlineExceeded, FnctlError
 from fnctl.model import Bundle, Function, RuntimeSpec, Scale
-from fnctl.runtime.instance import Code, Instance
+from fnctl.runtime.code import Code
+from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.pool import Pool, PoolSettings

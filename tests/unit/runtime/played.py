@@ -16,7 +16,7 @@ from typing import Any, cast
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError
 from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, SandboxSpec, Scale
-from fnctl.runtime.instance import Code
+from fnctl.runtime.code import Code
 from fnctl.runtime.lease import DataConnection, DataOwner, Lease
 from fnctl.runtime.pool import Pool, PoolSettings
 from fnctl.runtime.scheduler import Scheduler
