@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,18 @@ def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Pr
     # the default runtimes are in the image always: it is the one that set-up made, and services are written in one
     names = [*(spec.name for spec in assets.default_runtimes()), *(function.runtime for function in functions)]
     image = layers.sandbox_image(engine, [specs[name] for name in dict.fromkeys(names)], progress)
-    built = execute.build(functions, engine=engine, image=image, runtimes=specs, project=project, progress=progress)
+    build = partial(
+        execute.build,
+        functions,
+        engine=engine,
+        image=image,
+        runtimes=specs,
+        project=project,
+        progress=progress,
+    )
+    built = build()
+    if not execute.sound(built):  # a disk that forgets, or a hand in the store: nothing of it may run
+        built = build(force=True)
     codes = tuple(Code(function, built[function.name].bundle, specs[function.runtime]) for function in functions)
     return Prepared(project, engine, image, codes)
 

@@ -205,3 +205,17 @@ def test_inputs_are_told_apart_by_times_only_where_those_are_old_enough(stage: S
     assert inputs.read(stage.function, spec, lambda: later).fingerprint == first
     stage.write("package.json", '{"dependencies": {"express": "6"}}')  # the same size
     assert inputs.read(stage.function, spec, lambda: later).fingerprint != first
+
+
+def test_a_bit_flipped_in_stored_code_is_found_and_made_good(stage: Stage) -> None:
+    """Same size, same times: only the digest can tell."""
+    first = stage.build()
+    stored = first.bundle.root / "index.js"
+    before = stored.stat()
+    stored.write_bytes(bytes([stored.read_bytes()[0] ^ 1]) + stored.read_bytes()[1:])
+    os.utime(stored, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert stage.build().cached
+    assert not execute.sound({"hello": first})
+    stage.build(force=True)
+    assert execute.sound({"hello": first})
+    assert (first.bundle.root / "index.js").read_text() == "main"
