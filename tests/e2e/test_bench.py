@@ -67,7 +67,7 @@ def resident(place: Place) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def ephemeral(place: Place) -> dict[str, Any]:
-    return result(place.fnctl("bench", "once", *BENCH))
+    return result(place.fnctl("bench", "once", *BENCH, "--html", "page.html"))
 
 
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_an_ephemeral_handler_is_measured_without_a_bare_process(ephemeral: dict
 
 
 def test_the_page_has_the_same_result(place: Place, ephemeral: dict[str, Any]) -> None:
-    page = (place.project / "bench.html").read_text("utf-8")
+    page = (place.project / "page.html").read_text("utf-8")
     data = page.partition('id="result">')[2].partition("</script>")[0]
     assert json.loads(data) == ephemeral
 

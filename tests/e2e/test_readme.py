@@ -76,4 +76,6 @@ def test_five_minutes(tmp_path: Path) -> None:
     assert -1 not in places, said
     assert places == sorted(places), said
     assert "start;desc=runtime" in done.stdout, said
-    assert (tmp_path / "hello" / "bench.html").is_file()
+    page = said.rpartition("wrote ")[2].split("\n")[0].strip()
+    assert Path(page).is_file()
+    assert not (tmp_path / "hello" / "bench.html").exists()  # it would be part of the function
