@@ -173,6 +173,13 @@ class Pool(Keeper):
         if self.trouble is not None and not self._is_full():
             raise self.trouble
 
+    async def quiet(self) -> None:
+        """Full, and nothing under way any more: what ended is gone from the engine."""
+        await self.full()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+            await self.full()
+
     def _is_full(self) -> bool:
         ready = [member for member in self.members if member.booting is None]
         return len(ready) >= self.target and not self._unbooted()

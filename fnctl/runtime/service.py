@@ -95,14 +95,14 @@ class Service:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def reap(self, function: str) -> int:
-        """End a function's idle instances whatever their keep-alive; returns, with the pool full again, how many."""
+        """End a function's idle instances whatever their keep-alive; returns how many, with all at rest again."""
         site = self.scheduler.sites.get(function)
         if site is None:
             raise NotFound(f"no function named {function}", hint=f"there are: {', '.join(self.scheduler.sites)}")
         idle = [instance for instance in site.instances if instance.state is State.IDLE]
         for instance in idle:
             instance.end(Death.REAPED)
-        await self.pool.full()
+        await self.pool.quiet()
         return len(idle)
 
     # -- stop ------------------------------------------------------------------------------------------------------
