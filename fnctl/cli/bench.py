@@ -14,6 +14,7 @@ from fnctl.errors import UsageError
 
 if TYPE_CHECKING:
     from fnctl.bench.measure import Result
+    from fnctl.bench.replay import Replay
     from fnctl.bench.session import Settings
     from fnctl.progress import Progress
 
@@ -41,24 +42,39 @@ def bench(
     page: Annotated[
         Path | None, typer.Option("--html", help="Where to write the page; by default beside the project's logs.")
     ] = None,
+    replayed: Annotated[
+        str | None,
+        typer.Option(
+            "--replay",
+            metavar="FILE",
+            help="Simulate keep-alive policies on recorded arrivals, or on synthetic[:SEED].",
+        ),
+    ] = None,
     form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     file: Annotated[Path | None, typer.Option("--file", "-f", help="The fnctl.yaml to use.")] = None,
 ) -> None:
     """Measure functions: latency by start kind, and throughput, beside what you would do without fnctl.
 
-    Starts services of its own for it, so that none may be running for the project.
+    Starts services of its own for it, so that none may be running for the project. With --replay it starts nothing,
+    and tells cold starts against idle memory for several policies, from the calls a minute in a CSV file.
 
     \b
     Examples:
       fnctl bench todos
       fnctl bench todos --path /api/todos --concurrency 1,16 -o json
       fnctl bench --all
+      fnctl bench --replay synthetic
     """
     from fnctl.bench import report
     from fnctl.bench.session import Settings
 
     if form not in FORMATS:
         raise UsageError(f"--output {form}: not a format", hint=f"one of: {', '.join(FORMATS)}")
+    if replayed is not None:
+        if function is not None or everything:
+            raise UsageError("--replay simulates: it measures no function", hint="leave out FUNCTION and --all")
+        _replay(replayed, form)
+        return
     settings = Settings(samples, duration, levels(concurrency), rounds, rate, path)
     signal.signal(signal.SIGTERM, _interrupt)
     with output.progress() as progress:
@@ -73,6 +89,24 @@ def bench(
     page = page or project_paths(file).ensure().root / "bench.html"
     report.write(result, page)
     output.say(f"\nwrote {page}")
+
+
+def _replay(given: str, form: str) -> None:
+    from fnctl.bench import replay
+
+    result = replay.replay(replay.trace_of(given))
+    if form == "json":
+        output.emit_json(replay.as_json(result))
+    else:
+        output.emit(replay_text(result))
+
+
+def replay_text(result: Replay) -> str:
+    """What was replayed, a row a policy, and what the simulation leaves out."""
+    from fnctl.bench import replay
+
+    what = f"{result.source}: {result.calls} calls of {result.functions} functions in {result.minutes} minutes"
+    return "\n\n".join((what, output.table(*replay.table(result)), "\n".join(result.notes)))
 
 
 def _interrupt(signum: int, frame: object) -> None:
