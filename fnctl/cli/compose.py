@@ -28,6 +28,7 @@ from fnctl.gateway.routes import Routes
 from fnctl.gateway.upstream import upstream_factory
 from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
+from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.progress import Progress
 from fnctl.runtime.code import Code
 from fnctl.runtime.lock import ProjectLock
@@ -60,10 +61,13 @@ class Prepared:
 class ServeSettings:
     """`port` None: no TCP at all, only the project's own sockets. 0: any that is free."""
 
-    warm: int
+    warm: int  # pre-warmed containers; the least of them where the pool learns
     host: str = "127.0.0.1"
     port: int | None = None
     boot: bool = True  # boot runtimes ahead in the pool
+    budget_mb: float | None = (
+        None  # the pool sizes itself from the calls it sees, within this memory; None: it does not
+    )
     watch: bool = False  # swap instances when code is saved
 
 
@@ -130,6 +134,7 @@ class Stack:
             settings.warm,
             prepared.runtimes if settings.boot else (),
             upstream_factory,
+            self._policy(),
         )
         functions = tuple(code.function for code in prepared.codes)
         self.routes = Routes(functions)
@@ -138,6 +143,12 @@ class Stack:
         self.loop = asyncio.get_running_loop()
         self._edits: dict[str, Bundle] = {}  # by function, since it was started
         self._at = time.time()
+
+    def _policy(self) -> PoolPolicy | None:
+        if self.settings.budget_mb is None:
+            return None
+        runtimes = tuple(spec.name for spec in self.prepared.runtimes) if self.settings.boot else ()
+        return PoolPolicy(PoolRules(self.settings.warm, runtimes, self.settings.budget_mb))
 
     @property
     def url(self) -> str:

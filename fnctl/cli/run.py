@@ -18,12 +18,14 @@ import typer
 
 from fnctl.cli import output
 from fnctl.cli.options import FileOption
-from fnctl.errors import FnctlError
+from fnctl.errors import FnctlError, UsageError
 
 if TYPE_CHECKING:
     from fnctl.cli.compose import Prepared, ServeSettings, Stack
     from fnctl.model import Project
 
+LEARNING_FLOOR = 3
+MOST_WARM = 64
 READY_FD = "FNCTL_READY_FD"  # a detached child says "ready" on this file descriptor
 
 
@@ -32,8 +34,17 @@ def run(
         list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to serve; all where none is named.")
     ] = None,
     warm: Annotated[
-        int, typer.Option("--warm", min=0, max=64, help="Pre-warmed containers to keep.", envvar="FNCTL_WARM")
-    ] = 3,
+        str,
+        typer.Option(
+            "--warm",
+            metavar="N|auto",
+            help="Pre-warmed containers to keep; auto: at least 3, and more as calls come.",
+            envvar="FNCTL_WARM",
+        ),
+    ] = "3",
+    pool_memory: Annotated[
+        str, typer.Option("--pool-memory", metavar="SIZE", help="With --warm auto: what the pool may take.")
+    ] = "256m",
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", envvar="FNCTL_HOST")
     ] = "127.0.0.1",
@@ -55,6 +66,7 @@ def run(
       fnctl run
       fnctl run --warm 3 --port 9000 todos
       fnctl run --watch
+      fnctl run --warm auto --pool-memory 512m
       fnctl run -d && fnctl invoke todos; fnctl stop
     """
     from fnctl import config
@@ -66,7 +78,22 @@ def run(
         return
     from fnctl.cli.compose import ServeSettings
 
-    _foreground(project, functions or [], ServeSettings(warm, host, port, boot, watch))
+    count, budget_mb = pool_size(warm, pool_memory)
+    _foreground(project, functions or [], ServeSettings(count, host, port, boot, budget_mb, watch))
+
+
+def pool_size(warm: str, memory: str) -> tuple[int, float | None]:
+    """Containers to keep, and the memory within which the pool may grow: None where it does not."""
+    from fnctl.config.units import size_mb
+
+    if warm == "auto":
+        try:
+            return LEARNING_FLOOR, float(size_mb(memory))
+        except ValueError as error:
+            raise UsageError(f"--pool-memory {memory}: {error}", hint="a size such as 256m or 1g") from error
+    if not warm.isascii() or not warm.isdigit() or int(warm) > MOST_WARM:
+        raise UsageError(f"--warm {warm}: neither a number from 0 to {MOST_WARM} nor `auto`", hint="fnctl run --warm 3")
+    return int(warm), None
 
 
 def claim_port(host: str, port: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engin
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import EngineError, FnctlError, NoCapacity
 from fnctl.model import RuntimeSpec, SandboxSpec
+from fnctl.policy import PoolPolicy
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.lease import DataConnection
@@ -27,6 +30,7 @@ PARALLEL_CREATES = 2
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
+RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
 
 
@@ -68,9 +72,13 @@ class Pool(Keeper):
         data_factory: DataFactory,
         on_end: Callable[[Instance], None] = lambda instance: None,
         cgroup_of: Callable[[int], Cgroup | None] = Cgroup.of,
+        policy: PoolPolicy | None = None,
     ) -> None:
+        """`policy` sizes the pool from the first calls it is told of; without one, the target stays as set."""
         self.settings = settings
         self.target = settings.target
+        self._policy = policy
+        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -100,6 +108,12 @@ class Pool(Keeper):
             self.members.remove(best)
             self._wake.set()
         return best
+
+    def first_call(self, runtime: str) -> None:
+        """A request found no loaded instance of its function."""
+        if self._policy is not None:
+            self._policy.observe(time.monotonic(), runtime)
+            self._wake.set()
 
     def starting(self, delta: int) -> None:
         """An instance is (+1) or is no longer (-1) on its way to a waiting request: refills keep out of its way."""
@@ -185,17 +199,39 @@ class Pool(Keeper):
         return len(ready) >= self.target and not self._unbooted()
 
     def _unbooted(self) -> list[RuntimeSpec]:
-        """Wanted runtimes that no pooled instance has or is about to have, as far as the target has room for them."""
-        has = {member.runtime for member in self.members if member.runtime}
-        has |= {member.booting.get_name() for member in self.members if member.booting is not None}
-        missing = [spec for spec in self.settings.runtimes if spec.name not in has]
-        return missing[: max(0, self.target - len(has))]
+        """What is still to be booted of the wanted runtimes, as far as the target has room for it."""
+        has = self._has_booted()
+        missing = [
+            spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])
+        ]
+        return missing[: max(0, self.target - has.total())]
+
+    def _has_booted(self) -> Counter[str]:
+        """By runtime, the pooled instances that have it or are about to."""
+        names = (member.booting.get_name() if member.booting else member.runtime for member in self.members)
+        return Counter(name for name in names if name)
+
+    def _resize(self) -> None:
+        if self._policy is not None:
+            wanted = self._policy.targets(time.monotonic())
+            self.target, self._booted = wanted.total, wanted.booted
+
+    def _drop_surplus(self) -> None:
+        """The oldest go first; of those that are booted, the runtimes that have more than is wanted."""
+        while len(self.members) > self.target:
+            has = self._has_booted()
+            spare = (m for m in self.members if not m.runtime or has[m.runtime] > self._booted.get(m.runtime, 0))
+            surplus = next(spare, self.members[0])
+            self.members.remove(surplus)
+            surplus.end(Death.SURPLUS)
 
     async def _keep(self) -> None:
         failures = 0
         while not self._closing:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), RESIZE_S if self._policy else None)
             self._wake.clear()
+            self._resize()
             if self._busy_starts:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._calm(), QUIET_S)
@@ -203,8 +239,7 @@ class Pool(Keeper):
             while len(self.members) + self._creating < self.target and self._creating < PARALLEL_CREATES:
                 self._creating += 1
                 self._spawn(self._add())
-            while len(self.members) > self.target:
-                self.members.pop(0).end(Death.SURPLUS)
+            self._drop_surplus()
             failures = failures + 1 if self.trouble else 0
             if failures:
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])

@@ -106,6 +106,7 @@ class Scheduler:
         return self._pool.take(code.runtime.name)
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
+        self._pool.first_call(site.code.runtime.name)
         task = asyncio.ensure_future(self._bring_up(site, instance))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

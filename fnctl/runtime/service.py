@@ -14,6 +14,7 @@ from fnctl.engine.base import LABEL, LABEL_PROJECT, Engine
 from fnctl.errors import NotFound
 from fnctl.model import Project, Receipt, RuntimeSpec
 from fnctl.paths import ProjectPaths
+from fnctl.policy import PoolPolicy
 from fnctl.runtime import reaper
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.code import Code
@@ -44,6 +45,7 @@ class Service:
         warm: int,
         runtimes: Sequence[RuntimeSpec],
         data_factory: DataFactory,
+        policy: PoolPolicy | None = None,
     ) -> None:
         self.project = project
         self.paths = ProjectPaths.of(project.id).ensure()
@@ -56,7 +58,13 @@ class Service:
         self._stage = Stage(self.paths.slots / "staged")
         settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes))
         self.pool = Pool(
-            engine, self._executor, Slots(self.paths.slots, self.run_id), settings, data_factory, self._instance_ended
+            engine,
+            self._executor,
+            Slots(self.paths.slots, self.run_id),
+            settings,
+            data_factory,
+            self._instance_ended,
+            policy=policy,
         )
         self.meter = Meter(self.pool.alive, self._logs.receipt)
         self.scheduler = Scheduler(self.pool, self._stage, self._nodes.networks, self._logs.line)

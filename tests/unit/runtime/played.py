@@ -16,6 +16,7 @@ from typing import Any, cast
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError
 from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, SandboxSpec, Scale
+from fnctl.policy import PoolPolicy
 from fnctl.runtime.code import Code
 from fnctl.runtime.lease import DataConnection, DataOwner, Lease
 from fnctl.runtime.pool import Pool, PoolSettings
@@ -181,7 +182,14 @@ class PlayedEngine(FakeEngine):
 class Stage1:
     """A scheduler and a pool over played sandboxes, with the requests a test makes of them."""
 
-    def __init__(self, folder: Path, warm: int = 2, boot: bool = True, load_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        warm: int = 2,
+        boot: bool = True,
+        load_timeout_s: float = 10.0,
+        policy: PoolPolicy | None = None,
+    ) -> None:
         self.folder = folder
         self.script = Script()
         self.engine = PlayedEngine(self.script, asyncio.get_running_loop())
@@ -190,7 +198,9 @@ class Stage1:
         (folder / "s").mkdir()
         slots = Slots(folder / "s", "run", itertools.repeat(os.getuid(), 400))
         settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else ())
-        self.pool = Pool(self.engine, self.executor, slots, settings, Upstream, cgroup_of=lambda pid: None)
+        self.pool = Pool(
+            self.engine, self.executor, slots, settings, Upstream, cgroup_of=lambda pid: None, policy=policy
+        )
         self.scheduler = Scheduler(
             self.pool,
             Stage(folder / "staged"),

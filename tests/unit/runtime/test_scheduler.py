@@ -12,6 +12,7 @@ import uvloop
 
 from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
 from fnctl.model import Isolation, Model, Scale, StartKind
+from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.runtime.instance import GRACE_S
 from fnctl.runtime.lifecycle import State
 from fnctl.runtime.reaper import reap
@@ -438,3 +439,19 @@ def test_a_burst_of_first_calls_is_answered_within_the_scale(tmp_path: Path) -> 
         assert 1 <= len(seen) <= 3
 
     play(tmp_path, history)
+
+
+def test_a_pool_that_learns_grows_with_first_calls_and_keeps_its_floor(tmp_path: Path) -> None:
+    policy = PoolPolicy(PoolRules(floor=2, runtimes=("node24",), budget_mb=200.0))
+
+    async def history(stage: Stage1) -> None:
+        names = [f"f{number}" for number in range(5)]
+        await stage.start(*(stage.code(name) for name in names))
+        assert len(stage.pool.members) == 2
+        leases = [await stage.lease(name) for name in names]
+        await until(lambda: len(stage.pool.members) >= 5)
+        assert sum(1 for member in stage.pool.members if member.runtime == "node24") >= 2
+        for lease in leases:
+            lease.release(reusable=True)
+
+    play(tmp_path, history, policy=policy)
