@@ -24,17 +24,22 @@ class FixedPool(PoolPolicy):
 
 @dataclass(frozen=True, slots=True)
 class _Coming:
-    """A container of the pool on its way; `runtime` None: a bare one."""
+    """A container of the pool on its way; `runtime` None: to be a bare one. `made`: it is there, and only boots."""
 
     at_s: float
     runtime: str | None
+    made: bool = False
+
+    def fits(self, runtime: str, now_s: float) -> bool:
+        """Whether it can be taken already: it is there, and has not begun to boot another runtime."""
+        return self.made and (self.runtime == runtime or self.at_s - BOOT_S > now_s)
 
 
 class SimulatedPool:
     """Waiting containers, by tier, and those on their way. Starts full, as `fnctl run` does; times never go back.
 
     Like the real one it gives a booted container before a bare one, refills after a pause and a few at a time, boots
-    bare ones it has before it makes others, and ends what is too many. Unlike it, one that boots cannot be taken.
+    bare ones it has before it makes others, lets go of those while they boot, and ends what is too many.
     """
 
     def __init__(self, policy: PoolPolicy) -> None:
@@ -75,7 +80,11 @@ class SimulatedPool:
         if self._base:
             self._base -= 1
             return StartKind.BASE
-        return StartKind.COLD
+        booting = next((coming for coming in self._coming if coming.fits(runtime, self._now_s)), None)
+        if booting is None:
+            return StartKind.COLD
+        self._coming.remove(booting)
+        return StartKind.BASE
 
     def _arrive(self, coming: _Coming) -> None:
         if coming.runtime is None:
@@ -100,7 +109,7 @@ class SimulatedPool:
         for _ in range(missing):
             if self._base:
                 self._base -= 1
-                self._order(self._now_s + QUIET_S + BOOT_S, runtime)
+                self._order(_Coming(self._now_s + QUIET_S + BOOT_S, runtime, made=True))
             else:
                 self._make(runtime)
         self._booted[runtime] = max(0, held + min(0, missing))
@@ -110,7 +119,7 @@ class SimulatedPool:
 
     def _make(self, runtime: str | None) -> None:
         self._maker_free_s = max(self._maker_free_s, self._now_s + QUIET_S) + MAKE_S
-        self._order(self._maker_free_s + (BOOT_S if runtime else 0), runtime)
+        self._order(_Coming(self._maker_free_s + (BOOT_S if runtime else 0), runtime))
 
-    def _order(self, at_s: float, runtime: str | None) -> None:
-        bisect.insort(self._coming, _Coming(at_s, runtime), key=lambda coming: coming.at_s)
+    def _order(self, coming: _Coming) -> None:
+        bisect.insort(self._coming, coming, key=lambda other: other.at_s)

@@ -1,0 +1,223 @@
+"""Keep-alive windows and pool sizes, as histories of idle times and first calls with the clock as an argument."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnctl.errors import UsageError
+from fnctl.policy import FixedKeepAlive, HybridHistogram, PoolPolicy, PoolRules, Sizes, Targets, Window
+
+RUNTIMES = ("node", "python")
+
+
+def test_a_window_from_the_call_on_is_warm_to_its_last_minute() -> None:
+    window = Window(0, 10)
+    assert window.warm(0) and window.warm(10) and not window.warm(11)
+    assert window.loaded_min(4) == 4
+    assert window.loaded_min(400) == 10
+
+
+def test_a_window_that_begins_later_holds_nothing_before_it() -> None:
+    window = Window(20, 30)
+    assert not window.warm(19) and window.warm(20) and window.warm(30) and not window.warm(31)
+    assert window.loaded_min(5) == 0
+    assert window.loaded_min(25) == 5
+    assert window.loaded_min(300) == 10
+
+
+def test_a_fixed_keep_alive_learns_nothing() -> None:
+    policy = FixedKeepAlive(5)
+    policy.seen(300, 50)
+    assert policy.window() == Window(0, 5)
+
+
+def histogram(*idle: int) -> HybridHistogram:
+    policy = HybridHistogram()
+    for minutes in idle:
+        policy.seen(minutes)
+    return policy
+
+
+def test_the_histogram_keeps_for_its_whole_range_while_it_knows_nothing() -> None:
+    assert HybridHistogram().window() == Window(0, 240)
+
+
+def test_the_histogram_unloads_a_timer_and_loads_it_again_before_it_is_due() -> None:
+    assert histogram(*[60] * 20).window() == Window(54, 68)  # 60 less 10 %; 61, the bin's end, and 10 % more
+
+
+def test_the_histogram_cuts_the_ends_off() -> None:
+    idle = [*[30] * 98, 3, 200]
+    assert histogram(*idle).window() == Window(27, 35)  # the 5th to the 99th percentile hold neither outlier
+
+
+def test_the_histogram_never_unloads_what_is_mostly_called_within_the_minute() -> None:
+    assert histogram(*[0] * 50, *[12] * 2).window() == Window(0, 15)
+
+
+def test_evenly_spread_idle_times_are_not_representative() -> None:
+    assert histogram(*range(240)).window() == Window(0, 240)
+
+
+@pytest.mark.parametrize(("counted", "representative"), [(47, True), (49, False)])
+def test_representative_is_a_coefficient_of_variation_of_at_least_2(counted: int, representative: bool) -> None:
+    # of k equal bins among 240 it is √(240/k − 1): 2 at k = 48
+    window = histogram(*range(100, 100 + counted)).window()
+    assert (window.load_at_min > 0) is representative
+
+
+def test_idle_times_beyond_the_histogram_are_predicted_by_their_median() -> None:
+    assert histogram(5, 1000, 1000, 1000).window() == Window(850, 1150)
+
+
+def test_the_prediction_forgets_all_but_the_last_eight() -> None:
+    assert histogram(*[2000] * 9, *[400] * 8).window() == Window(340, 460)
+
+
+def test_as_many_within_as_beyond_is_for_the_histogram() -> None:
+    assert histogram(60, 1000).window() == Window(54, 68)
+
+
+@given(st.lists(st.integers(0, 239), min_size=1, max_size=40), st.integers(1, 5))
+def test_many_idle_times_at_once_are_the_same_as_one_by_one(idle: list[int], times: int) -> None:
+    together = HybridHistogram()
+    for minutes in idle:
+        together.seen(minutes, times)
+    assert together.window() == histogram(*[minutes for minutes in idle for _ in range(times)]).window()
+
+
+@given(st.lists(st.integers(0, 3000), max_size=60))
+def test_a_window_is_never_upside_down(idle: list[int]) -> None:
+    window = histogram(*idle).window()
+    assert 0 <= window.load_at_min < window.until_min
+
+
+# -- the pool ----------------------------------------------------------------------------------------------------------
+
+
+def seen(policy: PoolPolicy, *calls: tuple[float, str]) -> PoolPolicy:
+    for at_s, runtime in calls:
+        policy.observe(at_s, runtime)
+    return policy
+
+
+def pool(floor: int = 3, budget_mb: float = 1000.0) -> PoolPolicy:
+    return PoolPolicy(PoolRules(floor, RUNTIMES, budget_mb))
+
+
+def test_a_pool_that_saw_nothing_is_its_floor_with_each_runtime_booted_once() -> None:
+    assert pool(3).targets(0) == Targets(1, {"node": 1, "python": 1})
+    assert pool(1).targets(0) == Targets(0, {"node": 1})
+    assert pool(0).targets(0) == Targets(0, {})
+
+
+def test_calls_far_apart_need_one_container_each_time() -> None:
+    policy = seen(pool(0), *((at * 60.0, "node") for at in range(10)))
+    assert policy.targets(600) == Targets(0, {"node": 1})
+
+
+def test_a_burst_is_remembered_at_its_size() -> None:
+    policy = seen(pool(), *((at * 0.01, "node") for at in range(12)))
+    assert policy.targets(1).booted["node"] == 12
+
+
+def test_a_rare_burst_is_left_to_base_containers() -> None:
+    singles = [(at * 10.0, "node") for at in range(90)]
+    policy = seen(pool(0), *singles, *((900.0, "node") for _ in range(4)))
+    # the singles weigh 38 times one call of the burst, so that its last two are 2/42 of all: between 1 % and 5 %
+    assert policy.targets(1200) == Targets(2, {"node": 2})
+
+
+def test_calls_of_two_runtimes_at_once_are_counted_apart_and_together() -> None:
+    policy = seen(pool(0), (0, "node"), (0, "python"), (0, "node"), (0, "python"))
+    assert policy.targets(0) == Targets(0, {"node": 2, "python": 2})
+
+
+def test_a_first_call_outside_of_the_refill_time_is_not_met_together() -> None:
+    rules = PoolRules(0, RUNTIMES, refill_s=2.0)
+    assert seen(PoolPolicy(rules), (0, "node"), (1.9, "node")).targets(2).booted == {"node": 2}
+    assert seen(PoolPolicy(rules), (0, "node"), (2.0, "node")).targets(2).booted == {"node": 1}
+
+
+def test_newer_calls_weigh_more() -> None:
+    def story(*, burst_first: bool) -> PoolPolicy:
+        burst = [(0.0 if burst_first else 1100.0, "node")] * 3
+        single = [(100.0 + 10 * at, "node") for at in range(40)]
+        return seen(pool(0), *sorted((*burst, *single)))
+
+    assert story(burst_first=False).targets(1150).booted["node"] == 3
+    assert story(burst_first=True).targets(1150).booted["node"] == 1
+
+
+def test_a_budget_takes_bare_containers_before_boots_and_boots_of_the_most_first() -> None:
+    burst = [(0.0, "node")] * 6 + [(0.0, "python")] * 2
+    assert seen(pool(3, 1000), *burst).targets(0) == Targets(0, {"node": 6, "python": 2})
+    assert seen(pool(3, 8 * 18 - 1), *burst).targets(0) == Targets(1, {"node": 5, "python": 2})
+    assert seen(pool(3, 3 * 18), *burst).targets(0) == Targets(0, {"node": 2, "python": 1})
+    assert seen(pool(3, 6), *burst).targets(0) == Targets(3, {})
+
+
+def test_a_budget_without_room_for_the_floor_is_refused() -> None:
+    with pytest.raises(UsageError, match="a pool of 4 takes at least 8 MB, and its memory budget is 7 MB"):
+        PoolRules(4, RUNTIMES, 7)
+
+
+def test_a_clock_that_goes_back_stands_still() -> None:
+    policy = seen(pool(0), (100, "node"), (50, "node"))
+    assert policy.targets(0).booted == {"node": 2}
+
+
+calls = st.lists(
+    st.tuples(st.floats(0, 4000, allow_nan=False), st.sampled_from(("node", "python", "own"))), max_size=80
+).map(sorted)
+rules = st.builds(
+    PoolRules,
+    floor=st.integers(0, 8),
+    runtimes=st.sampled_from(((), ("node",), RUNTIMES)),
+    budget_mb=st.floats(16, 400),
+    sizes=st.just(Sizes(2.0, 18.0, 25.0)),
+)
+
+
+@given(rules, calls, st.floats(0, 6000))
+def test_never_below_the_floor_and_never_above_the_budget(
+    given_rules: PoolRules, history: list[tuple[float, str]], later_s: float
+) -> None:
+    policy = PoolPolicy(given_rules)
+    for at_s, runtime in history:
+        policy.observe(at_s, runtime)
+        check(policy.targets(at_s), given_rules)
+    check(policy.targets(later_s), given_rules)
+
+
+def check(targets: Targets, given_rules: PoolRules) -> None:
+    assert targets.base >= 0
+    assert all(count > 0 for count in targets.booted.values())
+    assert targets.total >= given_rules.floor
+    assert targets.memory_mb(given_rules.sizes) <= given_rules.budget_mb
+
+
+@given(rules, calls)
+def test_without_calls_it_is_at_its_floor_again(given_rules: PoolRules, history: list[tuple[float, str]]) -> None:
+    end_s = (history[-1][0] if history else 0.0) + given_rules.horizon_s + 0.001
+    assert seen(PoolPolicy(given_rules), *history).targets(end_s) == PoolPolicy(given_rules).targets(0)
+
+
+@given(rules, calls)
+def test_the_same_story_gives_the_same_pool_however_often_it_is_asked(
+    given_rules: PoolRules, history: list[tuple[float, str]]
+) -> None:
+    asked, unasked = PoolPolicy(given_rules), PoolPolicy(given_rules)
+    for at_s, runtime in history:
+        asked.observe(at_s, runtime)
+        asked.targets(at_s)
+        unasked.observe(at_s, runtime)
+    assert asked.targets(5000) == unasked.targets(5000)
+
+
+@given(calls)
+def test_more_memory_never_means_fewer_containers(history: list[tuple[float, str]]) -> None:
+    totals = [seen(pool(2, budget), *history).targets(4000).total for budget in (10, 50, 100, 400, 4000)]
+    assert totals == sorted(totals)
