@@ -90,9 +90,9 @@ def replay(trace: Trace, sizes: Sizes = MEASURED, floor: int = 3, budget_mb: flo
     ]
     outcomes.append(_alone(trace, "hybrid histogram", _lives(trace, HybridHistogram), sizes))
     ours = _lives(trace, partial(FixedKeepAlive, OURS_MIN))
-    outcomes.append(_pooled(trace, f"fnctl --warm {floor}", ours, sizes, FixedPool(rules), _spread))
-    outcomes.append(_pooled(trace, "fnctl --warm auto", ours, sizes, PoolPolicy(rules), _spread))
-    outcomes.append(_pooled(trace, "fnctl --warm auto, at once", ours, sizes, PoolPolicy(rules), _at_once))
+    for suffix, second in (("", _spread), (", at once", _at_once)):
+        for warm, pool in ((str(floor), FixedPool(rules)), ("auto", PoolPolicy(rules))):
+            outcomes.append(_pooled(trace, f"fnctl --warm {warm}{suffix}", ours, sizes, pool, second))
     notes = _notes(rules, sizes)
     return Replay(trace.source, trace.minutes, len(trace.functions), trace.calls, tuple(outcomes), notes)
 
