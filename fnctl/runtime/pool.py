@@ -200,11 +200,11 @@ class Pool(Keeper):
 
     def _unbooted(self) -> list[RuntimeSpec]:
         """What is still to be booted of the wanted runtimes, as far as the target has room for it."""
+        return self._lacking()[: max(0, self.target - self._has_booted().total())]
+
+    def _lacking(self) -> list[RuntimeSpec]:
         has = self._has_booted()
-        missing = [
-            spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])
-        ]
-        return missing[: max(0, self.target - has.total())]
+        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -224,6 +224,19 @@ class Pool(Keeper):
             surplus = next(spare, self.members[0])
             self.members.remove(surplus)
             surplus.end(Death.SURPLUS)
+        for _ in range(len(self._lacking()) - len(self._unbooted())):
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
+        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        for member in self.members:
+            # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
+            if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
+                self.members.remove(member)
+                member.end(Death.SURPLUS)
+                self._wake.set()
+                return
 
     async def _keep(self) -> None:
         failures = 0

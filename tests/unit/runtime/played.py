@@ -24,6 +24,8 @@ from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
 
 NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
+PYTHON = RuntimeSpec("python3.13", "python", "3.13.0", Path("/nowhere"), ("/opt/python-agent",))
+AGENTS = {Path(spec.agent[0]).name: spec.name for spec in (NODE, PYTHON)}
 
 
 class Upstream(asyncio.Protocol):
@@ -90,18 +92,18 @@ class PlayedSandbox:
             if message["op"] == "boot":
                 self.script.boots += 1
                 say(writer, {"op": "started", "pid": 7})
-                self._spawn(self._serve())
+                self._spawn(self._serve(Path(message["argv"][0]).name))
             elif message["op"] == "kill":
                 self.script.kills += 1
                 self.exit(signal=9)
         self.stop()
 
-    async def _serve(self) -> None:
+    async def _serve(self, program: str) -> None:
         if self.script.boot_gate is not None:
             await self.script.boot_gate.wait()
         reader, writer = await self._open("agent")
         self.agent = writer
-        say(writer, {"op": "hello", "protocol": 1, "role": "agent", "runtime": "node24", "pid": 7})
+        say(writer, {"op": "hello", "protocol": 1, "role": "agent", "runtime": AGENTS[program], "pid": 7})
         while line := await reader.readline():
             message = json.loads(line)
             if message["op"] == "load":
