@@ -101,7 +101,7 @@ def test_the_agents_servers_are_hidden_from_functions(engine: Engine, image: str
     hidden = run(engine, image, "/usr/bin/python3", "-c", "import waitress")
     assert "No module named 'waitress'" in hidden.output
     vendor = (
-        "import sys; sys.path.insert(0, '/opt/fnctl/python/vendor'); import waitress, uvicorn, httptools, websockets"
+        "import sys; sys.path.insert(0, '/opt/fnctl/python/vendor'); import uvicorn, httptools, websockets"
     )
     assert run(engine, image, "/usr/bin/python3", "-c", vendor).exit_code == 0
 
@@ -117,7 +117,7 @@ def test_bytecode_is_there_since_nothing_can_write_it_later(engine: Engine, imag
     """An import that has to compile costs ten times as much, in every sandbox, every time."""
     script = (
         "import sys, importlib.util as u; sys.path[:0] = ['/opt/fnctl/python/vendor']\n"
-        "import asyncio, sqlite3, email, http.server, uvicorn, waitress\n"
+        "import asyncio, sqlite3, email, http.server, uvicorn, httptools\n"
         "from pathlib import Path\n"
         "loose = [m.__cached__ for m in sys.modules.values() if getattr(m, '__cached__', None)"
         " and not Path(m.__cached__).exists()]\n"
