@@ -100,9 +100,7 @@ def test_python_has_its_whole_standard_library(engine: Engine, image: str) -> No
 def test_the_agents_servers_are_hidden_from_functions(engine: Engine, image: str) -> None:
     hidden = run(engine, image, "/usr/bin/python3", "-c", "import uvicorn")
     assert "No module named 'uvicorn'" in hidden.output
-    vendor = (
-        "import sys; sys.path.insert(0, '/opt/fnctl/python/vendor'); import uvicorn, httptools, websockets"
-    )
+    vendor = "import sys; sys.path.insert(0, '/opt/fnctl/python/vendor'); import uvicorn, httptools, websockets"
     assert run(engine, image, "/usr/bin/python3", "-c", vendor).exit_code == 0
 
 
