@@ -30,6 +30,7 @@ PARALLEL_CREATES = 2
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
+ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
 
@@ -248,6 +249,7 @@ class Pool(Keeper):
             if self._busy_starts:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._calm(), QUIET_S)
+                await asyncio.sleep(ANSWER_S)
             self._boot_ahead()
             while len(self.members) + self._creating < self.target and self._creating < PARALLEL_CREATES:
                 self._creating += 1

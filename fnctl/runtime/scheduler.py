@@ -107,13 +107,13 @@ class Scheduler:
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
         self._pool.first_call(site.code.runtime.name)
+        self._pool.starting(1)  # on this very turn: the pool must not refill before it knows
         task = asyncio.ensure_future(self._bring_up(site, instance))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _bring_up(self, site: Site, instance: Instance | None) -> None:
         code = site.code
-        self._pool.starting(1)
         try:
             instance = await self._up(site, code, instance, join=True)
         except FnctlError as error:

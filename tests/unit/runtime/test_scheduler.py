@@ -106,6 +106,22 @@ def test_pool_refills_after_an_instance_left_it(tmp_path: Path) -> None:
     play(tmp_path, history)
 
 
+def test_no_refill_begins_while_a_first_invocation_is_on_its_way(tmp_path: Path) -> None:
+    """It would take the processor from the very call that emptied the pool."""
+
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        stage.script.load_hangs = True
+        creates = sum(1 for name, _ in stage.engine.calls if name == "create")
+        stage.enqueue()
+        await until(lambda: len(stage.script.loads) == 1)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert sum(1 for name, _ in stage.engine.calls if name == "create") == creates
+
+    play(tmp_path, history)
+
+
 def test_an_instance_serves_many_at_once_up_to_its_concurrency(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code(concurrency=3, scale=Scale(0, 1)))
