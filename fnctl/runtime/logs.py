@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 
@@ -203,33 +204,48 @@ def _number(value: float | None) -> str:
 
 # Spelled out: a generic encoder takes three times as long, and a busy service leaves thousands of receipts a second.
 _RECEIPT = (
-    '{"t":%.6f,"kind":"receipt","function":%s,%s,"at":%.6f,"version":%s,"start":%s,"status":%d,"verdict":%s,'
-    '"method":%s,"path":%s,"queue_ms":%.3f,"container_ms":%.3f,"runtime_ms":%.3f,"load_ms":%.3f,"handler_ms":%.3f,'
+    '{"t":%.6f,"kind":"receipt","function":%s,"instance":%s,"id":%s,"at":%.6f,"version":%s,"start":%s,"status":%d,"verdict":%s,'
+    '"method":%s,"path":%s,%s,"handler_ms":%.3f,'
     '"total_ms":%.3f,"billed_ms":%d,"cpu_ms":%s,"shared_by":%d,"peak_memory_mb":%s,"detail":%s}\n'
 )
 
 
 def _receipt(name: str, at: float, receipt: Receipt) -> str:
+    invocation, detail, path = receipt.id, receipt.detail, receipt.path
     return _RECEIPT % (
         at,
         name,
-        _who(receipt.instance, receipt.id),
+        "null" if receipt.instance is None else _word(receipt.instance),
+        f'"{invocation}"' if invocation.isalnum() and invocation.isascii() else quoted(invocation),
         receipt.at,
-        quoted(receipt.version),
-        _text(receipt.start),
+        _word(receipt.version),
+        "null" if receipt.start is None else _word(receipt.start),
         receipt.status,
-        quoted(receipt.verdict),
-        quoted(receipt.method),
-        quoted(receipt.path[:MAX_LINE]),
-        receipt.queue_ms,
-        receipt.container_ms,
-        receipt.runtime_ms,
-        receipt.load_ms,
+        _word(receipt.verdict),
+        _word(receipt.method),
+        _word(path if len(path) <= MAX_LINE else path[:MAX_LINE]),
+        _start(receipt),
         receipt.handler_ms,
         receipt.total_ms,
         receipt.billed_ms,
         _number(receipt.cpu_ms),
         receipt.shared_by,
         _number(receipt.peak_memory_mb),
-        _text(receipt.detail),
+        "null" if detail is None else quoted(detail),
     )
+
+
+_START = '"queue_ms":%.3f,"container_ms":%.3f,"runtime_ms":%.3f,"load_ms":%.3f'
+_NO_START = _START % (0.0, 0.0, 0.0, 0.0)
+
+
+def _start(receipt: Receipt) -> str:
+    """Nearly every receipt of a busy service is of a warm call that did not wait."""
+    parts = (receipt.queue_ms, receipt.container_ms, receipt.runtime_ms, receipt.load_ms)
+    return _START % parts if any(parts) else _NO_START
+
+
+@lru_cache(maxsize=2048)
+def _word(text: str) -> str:
+    """What comes again and again, quoted: instances, versions, verdicts, paths."""
+    return quoted(text)

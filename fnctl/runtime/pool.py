@@ -218,11 +218,12 @@ class Pool(Keeper):
             self.target, self._booted = wanted.total, wanted.booted
 
     def _drop_surplus(self) -> None:
-        """The oldest go first; of those that are booted, the runtimes that have more than is wanted."""
+        """Boots past what is wanted of their runtime go first, then bare containers; the oldest of each first."""
         while len(self.members) > self.target:
             has = self._has_booted()
-            spare = (m for m in self.members if not m.runtime or has[m.runtime] > self._booted.get(m.runtime, 0))
-            surplus = next(spare, self.members[0])
+            booted = (m for m in self.members if m.runtime and has[m.runtime] > self._booted.get(m.runtime, 0))
+            bare = (m for m in self.members if not m.runtime)
+            surplus = next(booted, None) or next(bare, self.members[0])
             self.members.remove(surplus)
             surplus.end(Death.SURPLUS)
         for _ in range(len(self._lacking()) - len(self._unbooted())):
