@@ -35,7 +35,7 @@ def test_idle_instances_go_and_the_pool_is_full_again(desk: Desk) -> None:
     with rig.running(desk, warm=2) as running:
         for function in ("quick", "other"):
             assert running.call(function).headers["Server-Timing"].startswith("start;desc=")
-            rig.until(lambda: len(desk.containers()) >= 3, "the pool to be refilled beside what was taken")
+        rig.until(lambda: len(desk.containers()) >= 3, "the pool to be refilled beside what was taken")
         until(lambda: all(row["function"] is None for row in running.status()["instances"]), "zero instances")
         running.audit()
         assert len(desk.containers()) == 2
