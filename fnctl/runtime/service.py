@@ -50,7 +50,6 @@ class Service:
         self.project = project
         self.paths = ProjectPaths.of(project.id).ensure()
         self.run_id = secrets.token_hex(3)
-        self.started = time.time()
         self._engine = engine
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
