@@ -119,18 +119,34 @@ def lines(chunks: Iterable[bytes], limit: int | None = LINE_BYTES) -> Iterator[b
         yield held.removesuffix(b"\r")
 
 
-def payloads(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The output inside an attach stream: frames of (stream, 3 zero bytes, length) and the bytes, cut anywhere."""
-    held, left = b"", 0
+def payloads(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """An attach stream's output, cut anywhere: which stream (1 stdout, 2 stderr) and its bytes.
+
+    On the wire it is frames of (stream, 3 zero bytes, length) and the bytes.
+    """
+    held, left, stream = b"", 0, 0
     for chunk in chunks:
         held += chunk
         while held:
             if not left:
                 if len(held) < 8:
                     break
-                left = struct.unpack(">4xL", held[:8])[0]
+                stream, left = struct.unpack(">B3xL", held[:8])
                 held = held[8:]
             part, held = held[:left], held[left:]
             left -= len(part)
             if part:
-                yield part
+                yield stream, part
+
+
+def output_lines(output: Iterable[tuple[int, bytes]], limit: int = LINE_BYTES) -> Iterator[bytes]:
+    """The lines of both streams as they become whole: a piece of one never ends up in a line of the other."""
+    held = {1: b"", 2: b""}
+    for stream, part in output:
+        *whole, rest = (held.get(stream, b"") + part).split(b"\n")
+        while len(rest) > limit:
+            whole.append(rest[:limit])
+            rest = rest[limit:]
+        held[stream] = rest
+        yield from (line.removesuffix(b"\r") for line in whole)
+    yield from (rest.removesuffix(b"\r") for rest in held.values() if rest)

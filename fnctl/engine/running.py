@@ -79,9 +79,9 @@ def run_to_end(
         maker.destroy(sandbox)
 
 
-def _read(output: Iterator[bytes], on_line: Callable[[str], None]) -> Tail:
+def _read(output: Iterator[tuple[int, bytes]], on_line: Callable[[str], None]) -> Tail:
     tail = Tail()
-    for line in answers.lines(output):
+    for line in answers.output_lines(output):
         tail.add(line + b"\n")
         on_line(line.decode(errors="replace"))
     return tail

@@ -21,11 +21,27 @@ def cut(data: bytes, places: list[int]) -> Iterator[bytes]:
     return (data[start:end] for start, end in itertools.pairwise(edges))
 
 
-@given(st.lists(st.binary(max_size=40)), st.lists(st.integers(0, 500)))
-def test_frames_give_their_payload_however_they_are_cut(parts: list[bytes], places: list[int]) -> None:
-    stream = b"".join(struct.pack(">B3xL", 1, len(part)) + part for part in parts)
+def framed(parts: list[tuple[int, bytes]]) -> bytes:
+    return b"".join(struct.pack(">B3xL", stream, len(part)) + part for stream, part in parts)
 
-    assert b"".join(answers.payloads(cut(stream, places))) == b"".join(parts)
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.binary(max_size=40))), st.lists(st.integers(0, 500)))
+def test_frames_give_their_payload_however_they_are_cut(parts: list[tuple[int, bytes]], places: list[int]) -> None:
+    payloads = list(answers.payloads(cut(framed(parts), places)))
+
+    for stream in (1, 2):
+        whole = b"".join(part for of, part in parts if of == stream)
+        assert b"".join(part for of, part in payloads if of == stream) == whole
+
+
+def test_a_line_holds_nothing_of_the_other_stream() -> None:
+    parts = [(1, b"one\nthr"), (2, b"two\n"), (1, b"ee"), (2, b"err")]
+
+    assert list(answers.output_lines(parts)) == [b"one", b"two", b"three", b"err"]
+
+
+def test_an_endless_line_of_a_stream_comes_in_pieces() -> None:
+    assert list(answers.output_lines([(1, b"x" * 25)], limit=10)) == [b"x" * 10, b"x" * 10, b"x" * 5]
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda b: not set(b) & {10, 13})), st.lists(st.integers(0, 500)))

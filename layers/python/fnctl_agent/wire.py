@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+from collections import deque
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
@@ -33,68 +34,25 @@ class Gone(Exception):
 class Request(io.RawIOBase):
     """One request; as a stream it is its body, read from the connection as it is asked for."""
 
-    def __init__(self, sock: socket.socket, servers: Servers) -> None:
-        self._sock = sock
-        self._parser = servers.HttpRequestParser(self)
-        self._errors = (servers.HttpParserError,)
-        self._upgrade = servers.HttpParserUpgrade
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._pending = bytearray()
         self._complete = False
-        self._head = False
         self._response: Response | None = None
         self._continue = False
         self.target = b""
         self.headers: Headers = []
 
-    # --- the parser's callbacks ---
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self._head = True
-        self.method: str = self._parser.get_method().decode("ascii")
-        self.version: str = self._parser.get_http_version()
-        self.keep_alive: bool = self._parser.should_keep_alive()
+    def begin(self, method: str, version: str, *, keep_alive: bool) -> None:
+        """The head is whole."""
+        self.method, self.version, self.keep_alive = method, version, keep_alive
         self._continue = (self.header(b"expect") or b"").lower() == b"100-continue"
 
-    def on_body(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         self._pending += data
 
-    def on_message_complete(self) -> None:
+    def complete(self) -> None:
         self._complete = True
-
-    # --- reading ---
-
-    def read_head(self) -> bool:
-        """False where the peer closed between requests."""
-        size = 0
-        while not self._head:
-            data = self._receive()
-            size += len(data)
-            if not data and not size:
-                return False
-            if not data or size > MAX_HEAD:
-                raise Gone
-            self._feed(data)
-        return True
-
-    def _receive(self) -> bytes:
-        try:
-            return self._sock.recv(READ)
-        except OSError as error:
-            raise Gone from error
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except self._upgrade:
-            self._complete = True  # an upgrade that is not taken up: a request without a body
-        except self._errors as error:
-            raise Gone from error
 
     def _more(self) -> bool:
         """Have something pending; False at the end of the body."""
@@ -102,11 +60,9 @@ class Request(io.RawIOBase):
             if self._continue:
                 self._continue = False
                 if self._response is None or not self._response.begun:
-                    self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            data = self._receive()
-            if not data:
+                    self._connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if not self._connection.read():
                 raise Gone
-            self._feed(data)
         return bool(self._pending)
 
     def readable(self) -> bool:
@@ -222,12 +178,81 @@ class Response:
                 raise Gone from error
 
 
+class Connection:
+    """The requests of one connection, in order, and the parser that all of them come through.
+
+    One parser for all: where a body is left unread, what is read on to its end may hold the next request's head.
+    """
+
+    def __init__(self, sock: socket.socket, servers: Servers) -> None:
+        self.sock = sock
+        self._parser = servers.HttpRequestParser(self)
+        self._errors = (servers.HttpParserError,)
+        self._upgrade = servers.HttpParserUpgrade
+        self._heads: deque[Request] = deque()  # whole heads that nobody took yet
+        self._reading: Request | None = None
+
+    # --- the parser's callbacks ---
+
+    def on_message_begin(self) -> None:
+        self._reading = Request(self)
+
+    def on_url(self, url: bytes) -> None:
+        self._current.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._current.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        method = self._parser.get_method().decode("ascii")
+        keep_alive = self._parser.should_keep_alive()
+        self._current.begin(method, self._parser.get_http_version(), keep_alive=keep_alive)
+        self._heads.append(self._current)
+
+    def on_body(self, data: bytes) -> None:
+        self._current.add(data)
+
+    def on_message_complete(self) -> None:
+        self._current.complete()
+
+    @property
+    def _current(self) -> Request:
+        assert self._reading is not None, "the parser begins each message"
+        return self._reading
+
+    # --- reading ---
+
+    def read(self) -> int:
+        """Read once and parse it; the number of bytes, 0 where the peer has hung up."""
+        try:
+            data = self.sock.recv(READ)
+        except OSError as error:
+            raise Gone from error
+        try:
+            self._parser.feed_data(data)
+        except self._upgrade:
+            self._current.complete()  # an upgrade that is not taken up: a request without a body
+        except self._errors as error:
+            raise Gone from error
+        return len(data)
+
+    def next(self) -> Request | None:
+        """The next request, its head whole; None where the peer closed between requests."""
+        size = 0
+        while not self._heads:
+            count = self.read()
+            size += count
+            if not count and not size:
+                return None
+            if not count or size > MAX_HEAD:
+                raise Gone
+        return self._heads.popleft()
+
+
 def requests(sock: socket.socket, servers: Servers) -> Iterator[Request]:
     """The requests of a connection, until its peer closes it. The caller reads or drains each before the next."""
-    while True:
-        request = Request(sock, servers)
-        if not request.read_head():
-            return
+    connection = Connection(sock, servers)
+    while (request := connection.next()) is not None:
         yield request
 
 

@@ -188,6 +188,16 @@ def test_a_body_that_was_not_read_does_not_harm_the_next_request(web: SandboxHos
     assert web.request(path="/head").status == 418
 
 
+def test_the_end_of_a_body_that_was_not_read_may_come_with_the_next_request(web: SandboxHost) -> None:
+    head = b"%s /head HTTP/1.1\r\nHost: f\r\nContent-Length: %d\r\n\r\n"
+    stream = web.connection
+    stream.sendall(head % (b"POST", 5) + b"xxxxx" + head % (b"GET", 0))
+    got = b""
+    while got.count(b"teapot") < 2:
+        got += stream.recv(4096)
+    assert got.count(b"HTTP/1.1 418") == 2
+
+
 def test_requests_on_dialled_connections_run_at_the_same_time(web: SandboxHost) -> None:
     connections = web.dial(2)
     answers: list[Answer] = []

@@ -10,7 +10,6 @@ FNCTL = Path(__file__).parents[3] / "fnctl"
 ALLOWED = {
     "gateway/client.py": "when a request came: its receipt, id and Date, and the deadline that the function is told",
     "runtime/logs.py": "when a line was printed",
-    "runtime/service.py": "since when the service runs",
 }
 
 
