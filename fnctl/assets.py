@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CompileRule, InstallRule, RuntimeSpec, WarmRule
+from fnctl.model import CompileRule, Contract, InstallRule, RuntimeSpec, WarmRule
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -140,6 +140,7 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         folder=folder,
         agent=_words(entry["agent"], name),
         environment=_pairs(entry.get("environment", {}), name),
+        contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
         install=tuple(_install(rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
         warm=_warm(data["warm"], name) if "warm" in data else None,

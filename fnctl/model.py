@@ -27,6 +27,25 @@ class Network(enum.StrEnum):
     EGRESS = "egress"
 
 
+class Contract(enum.StrEnum):
+    """What a function's code was written for: how it is called, and what its answer means.
+
+    Each runtime names those that its agent speaks (`contracts` in `runtime.yaml`).
+    """
+
+    WEB = "web"  # an app that answers HTTP itself
+    EVENT = "event"  # fnctl's own `(event, context)`
+    COMMAND = "command"  # any program that listens on $PORT
+    LAMBDA = "lambda"
+    FC_EVENT = "fc-event"
+    FC_HTTP = "fc-http"
+    FRAMEWORK_HTTP = "functions-framework-http"
+    FRAMEWORK_CLOUDEVENT = "functions-framework-cloudevent"
+    OPENFAAS = "openfaas"
+    OPENWHISK = "openwhisk"
+    CLOUDEVENTS = "cloudevents"
+
+
 class StartKind(enum.StrEnum):
     """How the instance that served an invocation came to be; the same four words everywhere."""
 
@@ -59,6 +78,8 @@ class Function:
     path: Path  # the folder of its code, absolute
     runtime: str  # "node24", "python3.13"
     handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    contract: Contract | None = None  # None: the agent tells an app from an event handler by what it finds
+    initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()
@@ -223,6 +244,7 @@ class RuntimeSpec:
     folder: Path  # the folder under layers/
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
+    contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from fnctl.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_mb
-from fnctl.model import Function, Isolation, Model, Network, Scale
+from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
@@ -84,6 +84,16 @@ class FunctionEntry(_Entry):
         description="A file that is run as the main program (a web app), or `module.attr`, a callable. Found by "
         "reading the code where left out.",
         examples=["index.js", "handler.main"],
+    )
+    contract: Contract | None = Field(
+        default=None,
+        description="What the code was written for; found by reading the code where left out.",
+        examples=["lambda", "fc-http"],
+    )
+    initializer: str | None = Field(
+        default=None,
+        description="`module.attr`, called once before the first invocation. Only with contracts that have one.",
+        examples=["index.initialize"],
     )
     model: Model = Field(
         default=Model.RESIDENT,

@@ -35,6 +35,9 @@ def resolve(
     spec = _runtime(entry, folder, document, loc, runtimes) if folder else None
     handler = _handler(entry, folder, spec, document, loc) if folder and spec else None
     _check_limits(entry, document, loc)
+    if spec and entry.contract is not None and entry.contract not in spec.contracts:
+        hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
+        document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{entry.contract}`", hint)
     if len(document.problems) > before or folder is None or spec is None or handler is None:
         return None
     ephemeral = entry.model is Model.EPHEMERAL
@@ -43,6 +46,8 @@ def resolve(
         path=folder,
         runtime=spec.name,
         handler=handler,
+        contract=entry.contract,
+        initializer=entry.initializer,
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
         environment=tuple(sorted(entry.environment.items())),

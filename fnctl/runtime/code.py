@@ -40,6 +40,8 @@ def load_message(code: Code) -> dict[str, Any]:
         "timeout_ms": int(function.timeout_s * 1000),
         "memory_mb": function.memory_mb,
         "port": PORT,
+        **({"contract": str(function.contract)} if function.contract else {}),
+        **({"initializer": function.initializer} if function.initializer else {}),
     }
 
 
