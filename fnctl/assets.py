@@ -155,6 +155,7 @@ def _code(rule: dict[str, Any]) -> CodeRule:
         suffixes=tuple(rule.get("suffixes", ())),
         modules=tuple(rule.get("modules", ())),
         dotted=bool(rule.get("dotted", CodeRule().dotted)),
+        default_export=bool(rule.get("default_export", CodeRule().default_export)),
         concurrency=int(rule.get("concurrency", CodeRule().concurrency)),
     )
 

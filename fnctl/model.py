@@ -242,6 +242,7 @@ class CodeRule:
     suffixes: tuple[str, ...] = ()  # a handler that ends so is a file that is run; others are `module.attr`
     modules: tuple[str, ...] = ()  # where the module of `module.attr` may lie: `{path}.py`; none: not looked for
     dotted: bool = False  # `a.b.attr` is the module a/b, as Python has it, and not a file called a.b
+    default_export: bool = False  # where a contract calls a function, a file stands for what it exports by default
     concurrency: int = 16  # requests at a time in one instance where the function does not say
 
 

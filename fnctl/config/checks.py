@@ -68,7 +68,12 @@ def check_contract(
     if contract is not None and contract not in spec.contracts:
         hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
         document.problem((*loc, "contract"), f"{of(loc)} has the contract `{contract}`", hint)
-    elif contract is not None and contract not in WHOLE_PROGRAMS and spec.code.suffixes and is_file(handler, spec):
+    elif (
+        contract is not None
+        and contract not in WHOLE_PROGRAMS
+        and not spec.code.default_export
+        and (spec.code.suffixes and is_file(handler, spec))
+    ):
         text = f"{of(loc)} has the contract `{contract}`, which calls a function; `{handler}` is a file that is run"
         stem = handler.rpartition(".")[0] or handler
         document.problem((*loc, "contract"), text, f"name the function: `handler: {stem}.handler`")

@@ -138,10 +138,11 @@ def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> No
         (TODOS + "    contract: lamda\n", 6, "functions.todos.contract cannot be `lamda`", "did you mean `lambda`?"),
         (TODOS + "    contract: lambda\n", 6, "function `todos` has the contract `lambda`", "node24 knows: web, event"),
         (
-            TODOS + "    contract: fc-event\n",
+            API.replace("  api:", "functions:\n  api:").replace("handler.main", "handler.py")
+            + "    contract: fc-event\n",
             6,
-            "which calls a function; `index.js` is a file",
-            "`handler: index.handler`",
+            "which calls a function; `handler.py` is a file",
+            "`handler: handler.handler`",
         ),
         (
             TODOS + "    initializer: index.run\n",
