@@ -73,7 +73,7 @@ def _from(source: Path, manifest: str | None, runtime: str | None, handler: str 
         file.write(as_file(found))
     for note in found.notes:
         output.say(f"note: {note}" + (f" ({note.hint})" if note.hint else ""))
-    output.say(f"made {os.path.relpath(target)}, {len(found.functions)} functions")
+    output.say(f"made {os.path.relpath(target)} with {', '.join(found.functions)}")
     _next(target.parent)
 
 

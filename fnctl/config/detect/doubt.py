@@ -12,16 +12,20 @@ from fnctl.model import RuntimeSpec
 
 def doubt(name: str, readings: Sequence[Reading], runtimes: Iterable[RuntimeSpec]) -> ConfigError:
     """`name` is what messages call the folder."""
-    key = _key(readings)
-    values = _values(key, readings, list(runtimes))
+    key, known = _key(readings), list(runtimes)
+    values = _values(key, readings, known)
     return ConfigError(
         f"cannot tell what {name} is: it could be {summary(readings)}",
-        detail="\n".join(row for reading in readings for row in _rows(reading)),
+        detail="\n".join(row for each in readings for row in _rows(each, key, known)),
         hint=f"{_line(key, values)} in fnctl.yaml settles it; `fnctl init --from . --{key} {values[0]}` writes it",
     )
 
 
 def summary(readings: Sequence[Reading]) -> str:
+    """The readings in words; where they differ in the contract alone, the handler is named once."""
+    firsts = [reading.findings[0] for reading in readings]
+    if _key(readings) == "contract" and len(readings) > 1:
+        return f"{firsts[0].language} `{firsts[0].handler}` as {' or '.join(each.contract for each in firsts)}"
     return " or ".join(reading.words for reading in readings)
 
 
@@ -54,9 +58,16 @@ def _line(key: str, values: Sequence[str]) -> str:
     return " or ".join(f"`{key}: {value}`" for value in values)
 
 
-def _rows(reading: Reading) -> list[str]:
+def _rows(reading: Reading, key: str, runtimes: Sequence[RuntimeSpec]) -> list[str]:
     rows = []
     for finding in reading.findings:
-        rows.append(f"{finding.contract}: {finding.language}, handler {finding.handler}")
-        rows += [f"  {each.where}  {each.says}  ({each.so})" for each in finding.evidence]
+        rows.append(f"{key}: {_value(key, finding, runtimes)}")
+        for each in finding.evidence:
+            reason = _reason(each.so)
+            rows.append(f"  {each.where}  {each.says}" + (f"  ({reason})" if reason else ""))
     return rows
+
+
+def _reason(so: str) -> str:
+    """What is behind the colon of `contract lambda: AWS Lambda alone has this`."""
+    return "; ".join(part.partition(": ")[2] for part in so.split("; ") if ": " in part)

@@ -247,8 +247,8 @@ def test_where_several_fit_it_is_asked(tmp_path: Path, written: str) -> None:
     error = caught.value
     assert error.exit_code == 2
     for contract in contracts:
-        assert f"as {contract}" in error.message
-        assert f"\n{contract}: " in f"\n{error.detail}"
+        assert contract in error.message
+        assert f"\ncontract: {contract}\n" in f"\n{error.detail}"
         assert f"`contract: {contract}`" in (error.hint or "")
     assert place in (error.detail or "")
     assert f"fnctl init --from . --contract {contracts[0]}" in (error.hint or "")
@@ -276,7 +276,7 @@ def test_in_a_file_the_question_has_its_line(tmp_path: Path) -> None:
     files, _, _ = AMBIGUOUS["a callback"]
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, {**files, "fnctl.yaml": "functions:\n  a: {}\n"})
-    assert caught.value.message.startswith("fnctl.yaml:2: function `a` could be node `index.handler` as lambda or ")
+    assert caught.value.message == "fnctl.yaml:2: function `a` could be node `index.handler` as lambda or fc-event"
     assert "say which: `contract: lambda` or `contract: fc-event`" in (caught.value.hint or "")
 
 

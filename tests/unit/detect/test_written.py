@@ -101,7 +101,7 @@ class TestVerbs:
         printed = capsys.readouterr()
         assert printed.out == ""
         assert "error: cannot tell what shop/ is" in printed.err
-        assert "  lambda: node, handler handler.handler\n    handler.js:1" in printed.err
+        assert "  contract: lambda\n    handler.js:1" in printed.err
         assert "hint: `contract: event` or `contract: lambda` or `contract: fc-event` in fnctl.yaml" in printed.err
 
     def test_init_from_writes_the_file_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
