@@ -24,7 +24,7 @@ _BRACKET = re.compile(r"[()\[\]{},]")
 _NAME = r"[A-Za-z_$][\w$]*"
 _ASSIGNED = re.compile(rf"(?<![\w$.])(?:module\s*\.\s*)?exports\s*\.\s*({_NAME})\s*=(?![=>])")
 _WHOLE = re.compile(r"(?<![\w$.])module\s*\.\s*exports\s*=(?![=>])")
-_CHAIN = re.compile(
+_CHAIN = re.compile(rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){{0,8}}")  # a = exports.b = value
     rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){0, 8}"
 )  # a = exports.b = value
 _DECLARED = re.compile(
