@@ -18,6 +18,7 @@ from fnctl.model import RuntimeSpec, SandboxSpec
 from fnctl.policy import PoolPolicy
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.instance import Instance, Keeper
+from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
@@ -95,8 +96,10 @@ class Pool(Keeper):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
         self._changed = asyncio.Condition()
+        self.janitor = Janitor(engine, self.labels(), self._names, self.call)
 
     # -- asked by the scheduler ------------------------------------------------------------------------------------
 
@@ -140,6 +143,7 @@ class Pool(Keeper):
             raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
         except EngineError as error:
             instance.end(Death.LOST)
+            self.janitor.doubt()
             raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
         except BaseException:
             instance.end(Death.LOST)
@@ -153,7 +157,7 @@ class Pool(Keeper):
 
     def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
         return SandboxSpec(
-            name=f"fnctl-{self.settings.project}-{slot.id}",
+            name=self._name(slot.id),
             image=self.settings.image,
             command=SUPERVISOR,
             labels=tuple(self.labels().items()),
@@ -162,6 +166,13 @@ class Pool(Keeper):
             memory_mb=memory_mb or self.settings.memory_mb,
             auto_remove=True,
         )
+
+    def _name(self, instance: str) -> str:
+        """Of its sandbox: known before the engine is asked, so that what it made is found though it never said so."""
+        return f"fnctl-{self.settings.project}-{instance}"
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(self._name, self.alive))
 
     def labels(self) -> Mapping[str, str]:
         return {
@@ -179,6 +190,7 @@ class Pool(Keeper):
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name="pool")
+        self._sweeper = asyncio.create_task(self.janitor.run(), name="janitor")
         self._wake.set()
 
     async def full(self) -> None:
@@ -332,6 +344,7 @@ class Pool(Keeper):
         except EngineError as error:
             # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself
             self.trouble = error
+            self.janitor.doubt()
         await self.call(instance.slot.remove)
         if instance.sandbox is not None or instance.state is State.DEAD:
             self._slots.release(instance.slot)
@@ -347,10 +360,13 @@ class Pool(Keeper):
         """End every instance of the run and wait until the engine has removed them all."""
         self._closing = True
         self.target = 0
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for loop in (self._keeper, self._sweeper):
+            if loop is not None:
+                loop.cancel()
         while self.alive or self._tasks:
             for instance in list(self.alive.values()):
                 instance.end(Death.STOPPED)
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
+        with contextlib.suppress(EngineError):  # an engine that does not answer is swept by the next run
+            await self.janitor.look()
