@@ -30,6 +30,7 @@ from fnctl.gateway.wire import (
     response_head,
     server_timing,
     switching,
+    warm_response,
 )
 from fnctl.model import Function, Model
 from fnctl.runtime import unreachable
@@ -233,8 +234,26 @@ class Exchange:
             self._agent_failed(head.fields.error, payload, reusable)
             return
         now = time.monotonic()
-        self._client.write(self._response(head, len(payload), now) + payload)
+        if self._plain_to(head, payload):
+            self._status = head.status
+            self._client.write(warm_response(head, payload, self._id, (now - self._leased_at) * 1000))
+        else:
+            self._client.write(self._response(head, len(payload), now) + payload)
         self._close("ok", now, reusable=reusable and self._body_ended)
+
+    def _plain_to(self, head: ResponseHead, payload: bytes) -> bool:
+        """Nothing about this response asks for more than `warm_response` can say."""
+        lease = self._lease
+        return (
+            lease is not None
+            and lease.plain
+            and head.fields.dated
+            and head.fields.length == len(payload) > 0
+            and self._body_ended
+            and self._head.http_1_1
+            and not self.bodyless
+            and not self._client.closing
+        )
 
     def head(self, head: ResponseHead, payload: bytes) -> None:
         if self.done:
@@ -372,16 +391,22 @@ class Exchange:
                 upstream.resume_reading()
             upstream.forget()
         head = self._head
-        asked = head.method.decode(), head.target.decode("latin-1"), detail
-        total_ms = (now - self._started) * 1000
+        total_s = now - self._started
         if lease is None:
             name = self._match.function.name
-            receipt = refused_receipt(self.id, name, self._status, verdict, self._at, total_ms, *asked)
+            asked = head.method.decode(), head.target.decode("latin-1"), detail
+            receipt = refused_receipt(self.id, name, self._status, verdict, self._at, total_s * 1000, *asked)
+            door.ledger.receipt(receipt)
         else:
             lease.release(reusable=reusable, error=error)
-            handler_ms = (now - self._leased_at) * 1000
-            receipt = served_receipt(self.id, lease, self._status, verdict, self._at, handler_ms, total_ms, *asked)
-        door.sink(receipt)
+            handler_s = now - self._leased_at
+            if lease.plain and verdict == "ok":
+                what = head.method, head.target, self._status
+                door.ledger.warm(lease, (self.id, self._at, handler_s, total_s, what))
+            else:
+                asked = head.method.decode(), head.target.decode("latin-1"), detail
+                times = handler_s * 1000, total_s * 1000
+                door.ledger.receipt(served_receipt(self.id, lease, self._status, verdict, self._at, *times, *asked))
         self._client.finished(clean)
 
 
