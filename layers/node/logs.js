@@ -76,7 +76,7 @@ function install({ marked }) {
   process.on('exit', () => Object.values(streams).forEach((stream) => stream.finish(undefined)));
 }
 
-/** Run `work` as the invocation `id`, which is over when `answer` (a response or a socket) closes. */
+/** Run `work` as the invocation `id` (undefined without a host), which is over when `answer` (a response or a socket) closes. */
 function during(id, answer, work) {
   return invocation.run({ id, answer }, work);
 }

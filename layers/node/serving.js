@@ -45,8 +45,8 @@ class Serving {
 function attribute(server) {
   const emit = server.emit;
   server.emit = function emitAttributed(event, request, answer, ...rest) {
-    const id = request?.headers?.[ID_HEADER];
-    return id === undefined ? emit.call(this, event, request, answer, ...rest) : logs.during(id, answer, () => emit.call(this, event, request, answer, ...rest));
+    if (request?.headers === undefined) return emit.call(this, event, request, answer, ...rest);
+    return logs.during(request.headers[ID_HEADER], answer, () => emit.call(this, event, request, answer, ...rest));
   };
 }
 
