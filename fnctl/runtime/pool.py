@@ -126,7 +126,7 @@ class Pool(Keeper):
 
     async def create(self, keeper: Keeper, memory_mb: int | None = None) -> Instance:
         """A new sandbox at tier base. NoCapacity where the engine cannot make one."""
-        slot = self._slots.acquire()
+        slot = self._slot()
         instance = Instance(slot, keeper, self._data_factory, self._ended)
         self.alive[instance.id] = instance
         try:
@@ -150,6 +150,12 @@ class Pool(Keeper):
             raise
         instance.timings["container"] = (instance.clock() - instance.created) * 1000
         return instance
+
+    def _slot(self) -> Slot:
+        try:
+            return self._slots.acquire()
+        except OSError as error:  # no space for its folder
+            raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
 
     def _cgroup(self, sandbox: str) -> Cgroup | None:
         info = self.engine.inspect(sandbox)

@@ -26,6 +26,7 @@ from fnctl.runtime.nodes import Nodes
 from fnctl.runtime.pool import Pool, PoolSettings
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
+from fnctl.runtime.uids import UidClaim
 
 # Two creations at once, and the rest for what must not wait behind them: destroying, updating, linking.
 ENGINE_THREADS = 6
@@ -54,12 +55,13 @@ class Service:
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
         self._nodes = Nodes(engine, project, image, self.run_id)
+        self._uids = UidClaim()
         self._stage = Stage(self.paths.slots / "staged")
         settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes))
         self.pool = Pool(
             engine,
             self._executor,
-            Slots(self.paths.slots, self.run_id),
+            Slots(self.paths.slots, self.run_id, self._uids.claim),
             settings,
             data_factory,
             self._instance_ended,
@@ -120,6 +122,7 @@ class Service:
         await self.pool.call(self._nodes.stop)
         await self.pool.call(self._stage.clear)
         self._logs.close()
+        self._uids.close()
         self._executor.shutdown(wait=True)
 
     # -- what it says of itself ------------------------------------------------------------------------------------
