@@ -6,13 +6,14 @@ in fnctl knows their names. layers/README.md is the reference of the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CompileRule, Contract, InstallRule, RuntimeSpec, WarmRule
+from fnctl.model import CodeRule, CompileRule, Contract, DetectRule, InstallRule, RuntimeSpec, WarmRule
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -104,7 +105,7 @@ def read_layer(folder: Path) -> Layer:
         return _layer(folder, _load(file))
     except KeyError as missing:
         raise ConfigError(f"{file}: key {missing} is missing") from missing
-    except (TypeError, ValueError, AttributeError) as wrong:
+    except (TypeError, ValueError, AttributeError, re.error) as wrong:
         raise ConfigError(f"{file}: {wrong}", hint="layers/node/runtime.yaml shows every key") from wrong
 
 
@@ -141,9 +142,31 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         agent=_words(entry["agent"], name),
         environment=_pairs(entry.get("environment", {}), name),
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
+        code=_code(data.get("code", {})),
+        detect=tuple(_detect(rule) for rule in data.get("detect", [])),
         install=tuple(_install(rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
         warm=_warm(data["warm"], name) if "warm" in data else None,
+    )
+
+
+def _code(rule: dict[str, Any]) -> CodeRule:
+    return CodeRule(
+        suffixes=tuple(rule.get("suffixes", ())),
+        modules=tuple(rule.get("modules", ())),
+        dotted=bool(rule.get("dotted", CodeRule().dotted)),
+        default_export=bool(rule.get("default_export", CodeRule().default_export)),
+        concurrency=int(rule.get("concurrency", CodeRule().concurrency)),
+    )
+
+
+def _detect(rule: dict[str, Any]) -> DetectRule:
+    return DetectRule(
+        file=rule["file"],
+        handler=rule["handler"],
+        contract=Contract(rule["contract"]),
+        beside=tuple(rule.get("beside", ())),
+        text=re.compile(rule["text"]).pattern if "text" in rule else None,
     )
 
 

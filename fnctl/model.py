@@ -111,6 +111,7 @@ class Project:
     functions: tuple[Function, ...]
     services: tuple[Service, ...] = ()
     file: Path | None = None
+    notes: tuple[str, ...] = ()  # what the user should know of how it was found; each with its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,33 @@ class WarmRule:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeRule:
+    """How a language names its code, for `handler` in fnctl.yaml; `code:` in `runtime.yaml`."""
+
+    suffixes: tuple[str, ...] = ()  # a handler that ends so is a file that is run; others are `module.attr`
+    modules: tuple[str, ...] = ()  # where the module of `module.attr` may lie: `{path}.py`; none: not looked for
+    dotted: bool = False  # `a.b.attr` is the module a/b, as Python has it, and not a file called a.b
+    default_export: bool = False  # where a contract calls a function, a file stands for what it exports by default
+    concurrency: int = 16  # requests at a time in one instance where the function does not say
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRule:
+    """How a folder is told to hold this language's code; `detect:` in `runtime.yaml`, for languages fnctl cannot read.
+
+    It holds where the files of `beside` are all there and some file matches the glob `file`, with a line that matches
+    the regular expression `text` if there is one. In `handler`, `{file}` and `{stem}` are that file, and `{NAME}` a
+    named group of `text`.
+    """
+
+    file: str
+    handler: str
+    contract: Contract
+    beside: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSpec:
     """A language environment, as its folder under `layers/` declares it (`runtime.yaml`)."""
 
@@ -245,6 +273,8 @@ class RuntimeSpec:
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
+    code: CodeRule = CodeRule()
+    detect: tuple[DetectRule, ...] = ()
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None

@@ -73,6 +73,7 @@ def run(
     from fnctl import config
 
     project = config.load(Path.cwd(), file)
+    output.notes(project.notes)
     claim_port(host, port)
     if detach:
         _detach(project)

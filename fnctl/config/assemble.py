@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from fnctl.config.detect import detect
+from fnctl.config.detect import Finding, written
+from fnctl.config.detected import detect
 from fnctl.config.document import Document, Loc, read
 from fnctl.config.explain import problems_of
-from fnctl.config.keys import FunctionEntry, ProjectFile
+from fnctl.config.keys import ProjectFile
 from fnctl.config.locate import FILE_NAME, find, project_id
 from fnctl.config.problems import Problem, failure
-from fnctl.config.resolve import function_name, resolve
-from fnctl.errors import NotFound
+from fnctl.config.resolve import resolve
 from fnctl.model import Function, Project, RuntimeSpec, Service
 
 
@@ -37,15 +37,32 @@ def _shipped() -> Mapping[str, RuntimeSpec]:
 
 
 def _from_folder(folder: Path, runtimes: Mapping[str, RuntimeSpec]) -> Project:
-    """A folder without a file: one function, told by reading what is in it."""
-    if detect(folder) is None:
-        hint = "fnctl init makes a project; fnctl looks for fnctl.yaml here and above, then for a Flask or Express app"
-        raise NotFound(f"no {FILE_NAME} and no app found in {folder}", hint=hint)
-    document = Document(folder.name or "/", folder)
-    function = resolve(function_name(folder), FunctionEntry(), document, (), runtimes)
-    if function is None:
-        raise failure(document.problems)
-    return Project(root=folder, id=project_id(folder), functions=(function,))
+    """A folder without a file: the functions that are found by reading what is in it."""
+    detected = detect(folder, runtimes)
+    problems: list[Problem] = []
+    functions = []
+    for name, (finding, runtime) in detected.functions.items():
+        document = _as_document(folder, name, finding)
+        source = _validated(replace(document, data={"functions": {name: written.entry(finding, runtime)}}))
+        if source.entry and name in source.entry.functions:
+            made = resolve(name, source.entry.functions[name], source.document, ("functions", name), runtimes)
+            functions += [made] if made else []
+        problems += source.document.problems
+    if problems:
+        raise failure(problems)
+    notes = tuple(str(note) for note in detected.notes)
+    return Project(root=folder, id=project_id(folder), functions=tuple(functions), notes=notes)
+
+
+def _as_document(folder: Path, name: str, finding: Finding) -> Document:
+    """Where problems with a function that was found are: the lines of the file that told of its handler."""
+    at = finding.line_for("handler") or finding.evidence[0]
+    document = Document(at.file, folder)
+    document.lines[("functions", name)] = at.line or 1
+    for evidence in finding.evidence:
+        if evidence.file == at.file and evidence.line:
+            document.lines.setdefault(("functions", name, evidence.so.split()[0].rstrip(":,")), evidence.line)
+    return document
 
 
 def _from_file(path: Path, environ: Mapping[str, str], runtimes: Mapping[str, RuntimeSpec]) -> Project:

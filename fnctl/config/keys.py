@@ -12,7 +12,6 @@ from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
-DEFAULT_CONCURRENCY = {"node": 64, "python": 16}  # an event loop takes many at a time, a thread each takes fewer
 
 # model.py declares the defaults, once. (A slotted dataclass keeps them in its fields only.)
 FUNCTION: dict[str, Any] = {each.name: each.default for each in fields(Function)}
