@@ -13,6 +13,7 @@ const own = require('./own.js');
 // Each has a file of its own name in contracts/, which nothing loads but a function of that contract:
 // `serve(code, load)` resolves to an http.Server that does not listen; `environment(load)` is what its platform sets.
 const PLATFORMS = ['lambda', 'fc-event', 'fc-http', 'functions-framework-http', 'functions-framework-cloudevent', 'openfaas', 'openwhisk', 'cloudevents'];
+const OWN = [undefined, 'web', 'event'];
 
 /** Whether the handler is a file to run as the main program: with most contracts it is a module, whatever its form. */
 const isProgram = (load) => isFile(load.handler) && (load.contract ?? 'web') === 'web';
@@ -38,6 +39,7 @@ async function exportedApp({ root, handler }) {
 /** Load `module.attr` under its contract. Resolves to `{server, kind}`; the server does not listen. */
 async function loadExport(load) {
   if (PLATFORMS.includes(load.contract)) return { server: await platform(load), kind: 'event' };
+  if (!OWN.includes(load.contract)) throw new Error(`the Node agent knows no contract "${load.contract}"`);
   const code = new Code(load.root, load.handler);
   if (load.initializer) throw new Error(`the contract ${load.contract ?? 'event'} has no initializer`);
   process.argv = [process.execPath, code.file];
