@@ -77,12 +77,14 @@ def test_an_exported_app_is_served_without_listen(start: Start, node_packages: P
 
 # A main program that does not listen, but exports an app, as other hosts of such apps take it.
 UNHEARD = {
-    "express.js": "const app = require('express')();\napp.get('/', (q, s) => s.send('hello'));\nmodule.exports = app;\n",
+    "express.js": "const app = require('express')();\napp.get('/', (q, s) => s.send('hello'));\n"
+    "module.exports = app;\n",
     "express.mjs": "import express from 'express';\nconst app = await Promise.resolve(express());\n"
     "app.get('/', (q, s) => s.send('hello'));\nexport default app;\n",
     "koa.mjs": "import Koa from 'koa';\nconst app = new Koa();\napp.use((c) => { c.body = 'hello'; });\n"
     "export default app;\n",
-    "fastify.mjs": "import Fastify from 'fastify';\nexport const app = Fastify();\napp.get('/', async () => 'hello');\n",
+    "fastify.mjs": "import Fastify from 'fastify';\nexport const app = Fastify();\n"
+    "app.get('/', async () => 'hello');\n",
     "plain.js": "module.exports = (req, res) => { res.end('hello'); };\n",
     "server.mjs": "import http from 'node:http';\nexport const server = http.createServer((q, s) => s.end('hello'));\n",
 }
