@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fnctl.config.detect import detect
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, FunctionEntry
+from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, ONE_AT_A_TIME, FunctionEntry
 from fnctl.config.problems import did_you_mean
 from fnctl.model import Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
 
@@ -40,7 +40,6 @@ def resolve(
         document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{entry.contract}`", hint)
     if len(document.problems) > before or folder is None or spec is None or handler is None:
         return None
-    ephemeral = entry.model is Model.EPHEMERAL
     return Function(
         name=name,
         path=folder,
@@ -54,13 +53,20 @@ def resolve(
         timeout_s=entry.timeout,
         memory_mb=entry.memory,
         cpus=entry.cpus,
-        concurrency=1 if ephemeral else entry.concurrency or DEFAULT_CONCURRENCY.get(spec.language, 16),
+        concurrency=_concurrency(entry, spec),
         queue=entry.queue,
         scale=Scale(entry.scale.min, entry.scale.max),
         idle_timeout_s=entry.idle_timeout,
         network=entry.network,
         triggers=tuple(HttpTrigger(t.http.path, frozenset(t.http.methods), t.http.host) for t in entry.triggers),
     )
+
+
+def _concurrency(entry: FunctionEntry, spec: RuntimeSpec) -> int:
+    if entry.model is Model.EPHEMERAL:
+        return 1
+    usual = 1 if entry.contract in ONE_AT_A_TIME else DEFAULT_CONCURRENCY.get(spec.language, 16)
+    return entry.concurrency or usual
 
 
 def _folder(entry: FunctionEntry, document: Document, loc: Loc) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from fnctl import config
 from fnctl.config.units import duration_s, size_mb
 from fnctl.errors import ConfigError, NotFound
-from fnctl.model import Function, HttpTrigger, Isolation, Model, Network, Project, RuntimeSpec, Scale, Service
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, Network, Project, RuntimeSpec, Scale, Service
 
 RUNTIMES = {
     name: RuntimeSpec(name=name, language=language, version=version, folder=Path("/"), agent=())
@@ -83,6 +84,18 @@ def test_every_key_arrives(tmp_path: Path) -> None:
 def test_concurrency_depends_on_the_language(tmp_path: Path) -> None:
     project = load(tmp_path, TODOS + API)
     assert {each.name: each.concurrency for each in project.functions} == {"todos": 64, "api": 16}
+
+
+@pytest.mark.parametrize(
+    ("keys", "concurrency"),
+    [("contract: lambda", 1), ("contract: lambda\n    concurrency: 8", 8), ("contract: openfaas", 64)],
+)
+def test_concurrency_is_what_the_contracts_platform_promises(tmp_path: Path, keys: str, concurrency: int) -> None:
+    known = {name: replace(spec, contracts=tuple(Contract)) for name, spec in RUNTIMES.items()}
+    load(tmp_path, TODOS)
+    (tmp_path / "fnctl.yaml").write_text(f"{TODOS}    {keys}\n")
+    project = config.load(tmp_path, environ={}, runtimes=known)
+    assert project.functions[0].concurrency == concurrency
 
 
 def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> None:
