@@ -45,7 +45,7 @@ class Code {
   /** The same, where only a function will do. */
   async callable() {
     const found = await this.found();
-    if (typeof found !== 'function') throw new Error(`${this.handler} is a ${nature(found)}, not a function`);
+    if (typeof found !== 'function') throw new Error(`${this.handler} is ${nature(found)}, not a function`);
     return found;
   }
 
@@ -109,6 +109,12 @@ function exported(exports) {
   return names.length ? `exports: ${names.join(', ')}` : 'it exports nothing';
 }
 
-const nature = (value) => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
+const kind = (value) => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
-module.exports = { Code, existing, isFile, nature };
+/** A value's kind for a sentence: `an array`, `a number`, `null`. */
+function nature(value) {
+  const word = kind(value);
+  return ['null', 'undefined'].includes(word) ? word : `${/^[aeiou]/.test(word) ? 'an' : 'a'} ${word}`;
+}
+
+module.exports = { Code, existing, isFile, kind, nature };

@@ -12,7 +12,7 @@ const own = require('./own.js');
 
 // Each has a file of its own name in contracts/, which nothing loads but a function of that contract:
 // `serve(code, load)` resolves to an http.Server that does not listen; `environment(load)` is what its platform sets.
-const PLATFORMS = ['lambda', 'fc-event', 'fc-http', 'functions-framework-http', 'functions-framework-cloudevent', 'openfaas', 'openwhisk', 'cloudevents'];
+const PLATFORMS = ['lambda', 'fc-event', 'fc-http', 'fc3-http', 'functions-framework-http', 'functions-framework-cloudevent', 'openfaas', 'openwhisk', 'cloudevents'];
 const OWN = [undefined, 'web', 'event'];
 
 /** Whether the handler is a file to run as the main program: with most contracts it is a module, whatever its form. */
@@ -60,7 +60,7 @@ async function serverOf(found, { handler, contract, ...load }) {
   const app = contract === 'event' ? undefined : await appServer(found);
   if (app) return { server: app, kind: 'web' };
   const wanted = { web: 'a web app', event: 'a function' }[contract] ?? 'a function or an app';
-  if (typeof found !== 'function') throw new Error(`${handler} is a ${nature(found)}, not ${wanted}`);
+  if (typeof found !== 'function') throw new Error(`${handler} is ${nature(found)}, not ${wanted}`);
   if (contract === 'web') return { server: http.createServer(found), kind: 'web' };
   return { server: eventServer(found, load), kind: 'event' };
 }

@@ -6,7 +6,7 @@
 
 const { randomUUID } = require('crypto');
 const { BadResponse, EMPTY, asText, clientHeaders, encoded, exchangeServer, isJson } = require('../exchange.js');
-const { nature } = require('../code.js');
+const { kind, nature } = require('../code.js');
 const { toContext } = require('../events.js');
 
 const STRUCTURED = /^application\/cloudevents\+json\b/i;
@@ -58,11 +58,11 @@ function structured(body) {
   } catch (error) {
     throw new Malformed(text === undefined ? 'the event is not UTF-8' : `the event is not JSON: ${error.message}`);
   }
-  if (nature(event) !== 'object') throw new Malformed(`the event is a JSON ${nature(event)}, not an object`);
+  if (kind(event) !== 'object') throw new Malformed(`the event is a JSON ${kind(event)}, not an object`);
   const { data_base64: boxed, ...rest } = event;
   if (boxed === undefined) return rest;
   if ('data' in rest) throw new Malformed('the event has both data and data_base64');
-  if (typeof boxed !== 'string') throw new Malformed(`data_base64 is a ${nature(boxed)}, not a string`);
+  if (typeof boxed !== 'string') throw new Malformed(`data_base64 is ${nature(boxed)}, not a string`);
   return { ...rest, data: Buffer.from(boxed, 'base64') };
 }
 
@@ -107,10 +107,10 @@ function checked(event) {
   for (const [name, value] of Object.entries(event)) {
     if (name === 'data') continue;
     if (!NAME.test(name)) throw new Malformed(`"${name}" is no name of an attribute: lower-case letters and digits`);
-    if (!['string', 'number', 'boolean'].includes(typeof value)) throw new Malformed(`the attribute ${name} is a ${nature(value)}`);
+    if (!['string', 'number', 'boolean'].includes(typeof value)) throw new Malformed(`the attribute ${name} is ${nature(value)}`);
   }
   for (const name of REQUIRED) {
-    if (typeof event[name] !== 'string') throw new Malformed(`the attribute ${name} is a ${nature(event[name])}, not a string`);
+    if (typeof event[name] !== 'string') throw new Malformed(`the attribute ${name} is ${nature(event[name])}, not a string`);
   }
   if (event.time !== undefined && !TIME.test(event.time)) throw new Malformed(`time ${event.time} is not that of RFC 3339`);
   return event;
@@ -128,7 +128,7 @@ function toResponse(returned, headers) {
 
 /** A plain object, or one that knows its own form, as the SDK's CloudEvent does. What has no type and source is no event. */
 function outgoing(returned) {
-  if (nature(returned) !== 'object') throw new BadResponse(`the handler returned a ${nature(returned)}, not a CloudEvent`);
+  if (kind(returned) !== 'object') throw new BadResponse(`the handler returned ${nature(returned)}, not a CloudEvent`);
   const { data_base64: boxed, ...given } = typeof returned.toJSON === 'function' ? returned.toJSON() : returned;
   const event = { specversion: SPEC, id: randomUUID(), ...given };
   if (boxed !== undefined) event.data = Buffer.from(boxed, 'base64');

@@ -10,6 +10,7 @@ const { BadResponse, assembled, clientAddress, clientHeaders, encoded, exchangeS
 const logs = require('../logs.js');
 const { nature } = require('../code.js');
 const { environment, initialized, toContext } = require('./fc.js');
+const { listedFields } = require('./request.js');
 
 const REQUEST_ID = 'x-fc-request-id';
 // The platform's own to set: a handler's are ignored.
@@ -40,20 +41,13 @@ function toRequest(load, request, body) {
   return Object.assign(Readable.from(body.length > 0 ? [body] : [], { objectMode: false }), {
     headers,
     path,
-    queries: queries(query),
+    queries: listedFields(query),
     method: request.method,
     url: request.url,
     clientIP: clientAddress(request),
     httpVersion: '1.1',
     body,
   });
-}
-
-/** A name's value; a list where it is repeated. */
-function queries(text) {
-  const found = {};
-  for (const [name, value] of new URLSearchParams(text)) found[name] = name in found ? [found[name], value].flat() : value;
-  return found;
 }
 
 function toResponse(resolve, reject) {
@@ -80,7 +74,7 @@ async function sent(body) {
   if (body === undefined || body === null) return encoded('');
   if (typeof body === 'string' || body instanceof Uint8Array) return encoded(body);
   if (typeof body.pipe === 'function') return encoded(await readAll(body));
-  throw new BadResponse(`resp.send takes a string, a Buffer or a stream, not a ${nature(body)}`);
+  throw new BadResponse(`resp.send takes a string, a Buffer or a stream, not ${nature(body)}`);
 }
 
 /**

@@ -5,9 +5,10 @@
 // Environment: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 'use strict';
 
-const { EMPTY, BadResponse, assembled, clientAddress, clientHeaders, decoded, encoded, exchangeServer, invocation, pathParams, split } = require('../exchange.js');
+const { EMPTY, BadResponse, assembled, clientHeaders, decoded, encoded, exchangeServer, invocation, pathParams, split } = require('../exchange.js');
+const { nature } = require('../code.js');
 const { answerOf } = require('./calling.js');
-const { boxed } = require('./media.js');
+const { boxed, joinedFields, origin } = require('./request.js');
 const streaming = require('./streaming.js');
 
 const ACCOUNT = '000000000000';
@@ -52,7 +53,7 @@ async function serve(code, load) {
 function toEvent(request, body, load) {
   const [rawPath, rawQueryString] = split(request.url, '?');
   const { cookie, ...headers } = clientHeaders(request);
-  const query = joinedQuery(rawQueryString);
+  const query = joinedFields(rawQueryString);
   const params = pathParams(request);
   return {
     version: '2.0',
@@ -63,27 +64,17 @@ function toEvent(request, body, load) {
     headers,
     ...(Object.keys(query).length > 0 ? { queryStringParameters: query } : {}),
     ...(Object.keys(params).length > 0 ? { pathParameters: params } : {}),
-    requestContext: requestContext(request, rawPath, headers, load),
+    requestContext: requestContext(request, rawPath, load),
     ...(body.length > 0 ? boxed(body, headers['content-type']) : { isBase64Encoded: false }),
   };
 }
 
-/** Decoded; a repeated name's values joined by commas. */
-function joinedQuery(text) {
-  const query = {};
-  for (const [name, value] of new URLSearchParams(text)) query[name] = name in query ? `${query[name]},${value}` : value;
-  return query;
-}
-
-function requestContext(request, path, headers, load) {
-  const host = headers.host ?? '';
+function requestContext(request, path, load) {
   const now = new Date();
   return {
     accountId: ACCOUNT,
     apiId: load.function,
-    domainName: host,
-    domainPrefix: host.split('.')[0],
-    http: { method: request.method, path, protocol: 'HTTP/1.1', sourceIp: clientAddress(request), userAgent: headers['user-agent'] ?? '' },
+    ...origin(request, path),
     requestId: invocation(load, request).id,
     routeKey: '$default',
     stage: '$default',
@@ -135,7 +126,7 @@ function inferred(result) {
 function content(body, isBase64Encoded) {
   if (body === undefined || body === null) return { headers: {}, body: EMPTY };
   if (isBase64Encoded) return decoded(body);
-  if (typeof body !== 'string') throw new BadResponse(`body is a ${typeof body}, not a string: JSON.stringify it`);
+  if (typeof body !== 'string') throw new BadResponse(`body is ${nature(body)}, not a string: JSON.stringify it`);
   return encoded(body);
 }
 

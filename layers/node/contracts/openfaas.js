@@ -5,6 +5,7 @@
 
 const { BadResponse, EMPTY, assembled, asText, clientHeaders, encoded, exchangeServer, isJson, split } = require('../exchange.js');
 const { answerOf } = require('./calling.js');
+const { listedFields } = require('./request.js');
 
 const FORM = /^application\/x-www-form-urlencoded\b/i;
 
@@ -90,7 +91,7 @@ function toEvent(request, body) {
   const [path, query] = split(request.url, '?');
   const headers = clientHeaders(request);
   headers['content-type'] ??= 'text/plain';
-  return { body: toBody(body, headers['content-type']), headers, method: request.method, query: fields(query), path };
+  return { body: toBody(body, headers['content-type']), headers, method: request.method, query: listedFields(query), path };
 }
 
 /** Read by its type: text, JSON, a form; `{}` for others, as the templates leave it, but with RAW_BODY the bytes. */
@@ -98,20 +99,13 @@ function toBody(bytes, type) {
   if (process.env.RAW_BODY === 'true') return bytes;
   if (bytes.length === 0) return {};
   if (/^text\//i.test(type)) return asText(bytes) ?? bytes.toString('latin1');
-  if (FORM.test(type)) return fields(bytes.toString('utf8'));
+  if (FORM.test(type)) return listedFields(bytes.toString('utf8'));
   if (!isJson(type)) return {};
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     throw new BadRequest(`the body is not JSON: ${error.message}`);
   }
-}
-
-/** A name's value; a list where it is repeated. */
-function fields(text) {
-  const found = {};
-  for (const [name, value] of new URLSearchParams(text)) found[name] = name in found ? [found[name], value].flat() : value;
-  return found;
 }
 
 /** A string is text/html, as the templates send it, unless the handler says otherwise. */

@@ -8,8 +8,8 @@ const fs = require('fs');
 const Module = require('module');
 const path = require('path');
 const { BadResponse, EMPTY, assembled, clientHeaders, encoded, exchangeServer, invocation, isJson, split } = require('../exchange.js');
-const { nature } = require('../code.js');
-const { boxed, isBinary } = require('./media.js');
+const { kind, nature } = require('../code.js');
+const { boxed, isBinary } = require('./request.js');
 
 const NAMESPACE = 'guest';
 const RESERVED = ['__ow_method', '__ow_headers', '__ow_path', '__ow_user', '__ow_query', '__ow_body'];
@@ -107,7 +107,7 @@ function fromBody(bytes, type) {
   if (FORM.test(type ?? '')) return { fields: Object.fromEntries(new URLSearchParams(bytes.toString('utf8'))) };
   if (isJson(type)) {
     const value = JSON.parse(bytes.toString('utf8'));
-    return nature(value) === 'object' ? { fields: value } : { fields: { __ow_body: value }, opaque: true };
+    return kind(value) === 'object' ? { fields: value } : { fields: { __ow_body: value }, opaque: true };
   }
   return { fields: { __ow_body: boxed(bytes, type).body }, opaque: true };
 }
@@ -116,9 +116,9 @@ function fromBody(bytes, type) {
 
 /** A response where the result has a part of one, else the result as JSON; an `error` stands in its place. */
 function toResponse(result) {
-  if (nature(result) !== 'object' && !Array.isArray(result)) throw new BadResponse(`the action returned a ${nature(result)}, not an object`);
+  if (kind(result) !== 'object' && !Array.isArray(result)) throw new BadResponse(`the action returned ${nature(result)}, not an object`);
   if (result.error === undefined) return isResponse(result) ? http(result) : { status: 200, ...encoded(result) };
-  if (nature(result.error) === 'object' && isResponse(result.error)) return http(result.error);
+  if (kind(result.error) === 'object' && isResponse(result.error)) return http(result.error);
   return { status: 502, ...encoded({ error: result.error }) }; // as a blocking activation tells of it
 }
 
@@ -127,7 +127,7 @@ const isResponse = (value) => ['statusCode', 'headers', 'body'].some((name) => n
 function http({ statusCode, headers, body }) {
   const empty = body === undefined || body === null || body === '';
   const status = statusCode === undefined ? (empty ? 204 : 200) : Number(statusCode);
-  if (headers !== undefined && nature(headers) !== 'object') throw new BadResponse(`headers is a ${nature(headers)}, not an object`);
+  if (headers !== undefined && kind(headers) !== 'object') throw new BadResponse(`headers is ${nature(headers)}, not an object`);
   const type = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'content-type')?.[1];
   return assembled(status, headers ?? {}, empty ? { headers: {}, body: EMPTY } : content(body, type));
 }
@@ -135,7 +135,7 @@ function http({ statusCode, headers, body }) {
 /** A string is text, but base64 under a type of bytes (or JSON); anything else is JSON. */
 function content(body, type) {
   if (typeof body !== 'string') {
-    if (type !== undefined && !isJson(type)) throw new BadResponse(`body is a ${nature(body)}, which content-type ${type} cannot carry`);
+    if (type !== undefined && !isJson(type)) throw new BadResponse(`body is ${nature(body)}, which content-type ${type} cannot carry`);
     return encoded(body);
   }
   const boxedInBase64 = isBinary(type) || (isJson(type) && BASE64.test(body));

@@ -109,7 +109,7 @@ def test_lambda_errors(functions: Bench) -> None:
     functions.load("lambda/index.throwing", "lambda")
     functions.crash("at once")
     functions.load("lambda/index.object", "lambda")
-    functions.bad_response("body is a object, not a string: JSON.stringify it")
+    functions.bad_response("body is an object, not a string: JSON.stringify it")
     functions.load("lambda/index.status", "lambda")
     functions.bad_response("statusCode 99 is outside 200-599")
     assert (
@@ -163,6 +163,21 @@ def test_fc_event(functions: Bench) -> None:
     assert (functions.call().status, functions.call().body) == (200, b"")
 
 
+def test_fc3_http(functions: Bench) -> None:
+    functions.load("fc/trigger.handler", "fc3-http", env={"FC_ACCOUNT_ID": "42"})
+    answer = functions.call("/p?a=1&a=2", {"k": 1}, X_A="b")
+    assert (answer.status, answer.headers["x-id"]) == (201, ID)
+    event = answer.json
+    assert (event["version"], event["rawPath"], event["queryParameters"]) == ("v1", "/p", {"a": "1,2"})
+    assert (event["body"], event["isBase64Encoded"], event["headers"]["x-a"]) == ('{"k": 1}', False, "b")
+    context = event["requestContext"]
+    assert (context["accountId"], context["requestId"]) == ("42", ID)
+    assert (context["http"]["method"], context["http"]["path"]) == ("POST", "/p")
+    functions.load("fc/trigger.inferred", "fc3-http")
+    answer = functions.call("/")
+    assert (answer.status, answer.headers["content-type"], answer.json) == (200, "application/json", {"at": "/"})
+
+
 def test_fc_event_errors(functions: Bench) -> None:
     functions.load("fc/index.failing", "fc-event")
     functions.crash("refused")
@@ -175,6 +190,14 @@ def test_fc_event_errors(functions: Bench) -> None:
     failed = functions.failure("fc/index.handler", "fc-event", initializer="fc/index.nosuch")
     assert 'exports no "nosuch"' in failed["message"]
 
+
+FC_TRIGGER = """
+exports.handler = (event, context, callback) => {
+  const request = JSON.parse(event.toString());
+  callback(null, { statusCode: 201, headers: { 'X-Id': context.requestId }, body: JSON.stringify(request) });
+};
+exports.inferred = async (event) => ({ at: JSON.parse(event).rawPath });
+"""
 
 FC_HTTP = """
 const { Readable } = require('stream');
@@ -226,7 +249,7 @@ def test_fc_http(functions: Bench) -> None:
     functions.load("fc/http.stream", "fc-http")
     assert functions.call().body == b"ab"
     functions.load("fc/http.wrong", "fc-http")
-    functions.bad_response("resp.send takes a string, a Buffer or a stream, not a object")
+    functions.bad_response("resp.send takes a string, a Buffer or a stream, not an object")
     functions.load("fc/http.rejecting", "fc-http")
     functions.crash("broken")
 
@@ -260,6 +283,7 @@ FILES = {
     "lambda/esm.mjs": "export const handler = async (event) => ({ at: event.rawPath });\n",
     "fc/index.js": FC,
     "fc/http.js": FC_HTTP,
+    "fc/trigger.js": FC_TRIGGER,
     "fc/express.js": FC_EXPRESS,
     "shapes.js": SHAPES,
 }

@@ -123,7 +123,8 @@ def test_openfaas_errors(functions: Bench) -> None:
     functions.load("openfaas/throws.js", "openfaas")
     functions.crash("broken")
     assert (
-        functions.failure("openfaas/wrong.js", "openfaas")["message"] == "openfaas/wrong.js is a object, not a function"
+        functions.failure("openfaas/wrong.js", "openfaas")["message"]
+        == "openfaas/wrong.js is an object, not a function"
     )
     assert "there is no openfaas/nosuch.js" in functions.failure("openfaas/nosuch.js", "openfaas")["message"]
 
@@ -278,6 +279,7 @@ EPHEMERAL: list[tuple[str, str, dict[str, str]]] = [
     ("lambda", "counting.lambda", {}),
     ("fc-event", "counting.event", {}),
     ("fc-http", "counting.express", {}),
+    ("fc3-http", "counting.event", {}),
     ("functions-framework-http", "counting.http", {}),
     ("functions-framework-cloudevent", "counting.cloudevent", CE),
     ("openfaas", "counting.openfaas", {}),
