@@ -39,6 +39,7 @@ class Contract(enum.StrEnum):
     LAMBDA = "lambda"
     FC_EVENT = "fc-event"
     FC_HTTP = "fc-http"
+    FC3_HTTP = "fc3-http"
     FRAMEWORK_HTTP = "functions-framework-http"
     FRAMEWORK_CLOUDEVENT = "functions-framework-cloudevent"
     OPENFAAS = "openfaas"
@@ -228,7 +229,8 @@ class CompileRule:
 class WarmRule:
     """What loads a finished bundle once, with no network, to fill a cache of compiled code; in `runtime.yaml`.
 
-    `{handler}` in `run` stands for the function's handler. The bundle lies at /fn/app, read-only; the cache is what the
+    The words `{handler}` and `{contract}` in `run` stand for the function's own, the latter empty where none is
+    configured. The bundle lies at /fn/app, read-only; the cache is what the
     command leaves in /fn/cache. It counts in no digest, and a load that fails only leaves less of it.
     """
 

@@ -10,7 +10,7 @@ from fnctl.config.checks import check_contract, check_handler, check_limits, mod
 from fnctl.config.detect import Choice, Detection, Finding, look
 from fnctl.config.detect.doubt import settling, summary
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import FunctionEntry
+from fnctl.config.keys import ONE_AT_A_TIME, FunctionEntry
 from fnctl.config.nearest import nearest
 from fnctl.config.problems import did_you_mean
 from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
@@ -39,7 +39,6 @@ def resolve(name: str, entry: FunctionEntry, document: Document, loc: Loc, runti
         check_contract(entry, code.contract, code.handler, folder, code.runtime, document, loc)
     if len(document.problems) > before or folder is None or code is None:
         return None
-    ephemeral = entry.model is Model.EPHEMERAL
     return Function(
         name=name,
         path=folder,
@@ -53,13 +52,19 @@ def resolve(name: str, entry: FunctionEntry, document: Document, loc: Loc, runti
         timeout_s=entry.timeout,
         memory_mb=entry.memory,
         cpus=entry.cpus,
-        concurrency=1 if ephemeral else entry.concurrency or code.runtime.code.concurrency,
+        concurrency=_concurrency(entry, code),
         queue=entry.queue,
         scale=Scale(entry.scale.min, entry.scale.max),
         idle_timeout_s=entry.idle_timeout,
         network=entry.network,
         triggers=tuple(HttpTrigger(t.http.path, frozenset(t.http.methods), t.http.host) for t in entry.triggers),
     )
+
+
+def _concurrency(entry: FunctionEntry, code: _Code) -> int:
+    if entry.model is Model.EPHEMERAL:
+        return 1
+    return entry.concurrency or (1 if code.contract in ONE_AT_A_TIME else code.runtime.code.concurrency)
 
 
 def _folder(entry: FunctionEntry, document: Document, loc: Loc) -> Path | None:
