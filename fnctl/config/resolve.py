@@ -15,9 +15,10 @@ from fnctl.model import Function, HttpTrigger, Isolation, Model, RuntimeSpec, Sc
 # Where a language looks for the module `a.b` of a handler `a.b.attr`.
 MODULE_FILES = {
     "node": ("{path}.js", "{path}.mjs", "{path}.cjs", "{path}/index.js", "{path}/index.mjs"),
+    "php": ("{path}.php",),
     "python": ("{path}.py", "{path}/__init__.py"),
 }
-FILE_SUFFIXES = {".js", ".mjs", ".cjs", ".ts", ".py"}
+FILE_SUFFIXES = {".js", ".mjs", ".cjs", ".ts", ".php", ".py"}
 
 
 def function_name(folder: Path) -> str:

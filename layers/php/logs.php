@@ -47,13 +47,18 @@ final class LogPipe
         return true;
     }
 
-    /** Everything that is there, and what has no newline: nobody writes any more. */
-    public function drain(): void
+    /** Pass on everything that was written by now. */
+    public function catchUp(): void
     {
         do {
-            $read = [$this->stream];
-            $none = null;
-        } while (stream_select($read, $none, $none, 0) === 1 && $this->pump());
+            [$read, $none] = [[$this->stream], null];
+        } while (@stream_select($read, $none, $none, 0) === 1 && $this->pump());
+    }
+
+    /** The same, and what has no newline: nobody writes any more. */
+    public function drain(): void
+    {
+        $this->catchUp();
         $this->lines($this->rest, whole: true);
         $this->rest = '';
     }

@@ -98,7 +98,10 @@ final class Program
     /** An exception as PHP itself would print it, without the agent's own frames. */
     public static function trace(\Throwable $error): string
     {
-        $lines = explode("\n", (string) $error);
-        return implode("\n", array_filter($lines, static fn (string $line) => !str_contains($line, __DIR__ . '/')));
+        if (str_starts_with($error->getFile(), __DIR__ . '/')) {
+            return (new \ReflectionClass($error))->getShortName() . ': ' . $error->getMessage();
+        }
+        $own = static fn (string $line) => !str_starts_with($line, '#') || !str_contains($line, __DIR__ . '/');
+        return 'PHP Fatal error:  Uncaught ' . implode("\n", array_filter(explode("\n", (string) $error), $own));
     }
 }

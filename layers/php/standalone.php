@@ -46,18 +46,31 @@ final class Standalone
             }
         }
         while (true) {
-            $read = [];
-            foreach ($workers as $worker) {
-                array_push($read, $worker->logs->stream, $worker->watch);
+            self::attend($workers);
+        }
+    }
+
+    /** @param list<Worker> $workers */
+    private static function attend(array $workers): void
+    {
+        $read = [];
+        foreach ($workers as $worker) {
+            array_push($read, $worker->channel->stream, $worker->logs->stream, $worker->watch);
+        }
+        $none = null;
+        if (@stream_select($read, $none, $none, null) === false) {
+            return; // a signal
+        }
+        foreach ($workers as $worker) {
+            $worker->logs->catchUp();
+            if (in_array($worker->watch, $read, true)) {
+                Worker::follow($worker->bury()[0]);
             }
-            $none = null;
-            if (@stream_select($read, $none, $none, null) === false) {
-                continue;
-            }
-            foreach ($workers as $worker) {
-                $worker->logs->pump();
-                if (in_array($worker->watch, $read, true)) {
-                    Worker::follow($worker->bury()[0]);
+            // A worker that asks has written all lines of an invocation, and answers its client once they are out.
+            foreach (in_array($worker->channel->stream, $read, true) ? $worker->channel->receive() ?? [] : [] as $message) {
+                if ($message['op'] === 'wrote') {
+                    $worker->logs->catchUp();
+                    $worker->channel->send(['op' => 'told']);
                 }
             }
         }
@@ -68,7 +81,7 @@ final class Standalone
         do {
             [$read, $none] = [[$worker->channel->stream, $worker->logs->stream], null];
             @stream_select($read, $none, $none, null);
-            $worker->logs->pump();
+            $worker->logs->catchUp();
         } while (!in_array($worker->channel->stream, $read, true));
         if (($worker->channel->receive()[0]['op'] ?? '') !== 'loaded') {
             Worker::follow($worker->bury()[0]);

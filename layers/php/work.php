@@ -182,7 +182,18 @@ final class Work
             ob_end_flush();
         }
         $request->body->drain();
+        $this->finishLines();
         $answer->send($wire, $request, $last);
         return true;
+    }
+
+    /** What the handler wrote is out before its answer is. A host keeps lines and answers together by their marks, without waiting. */
+    private function finishLines(): void
+    {
+        LogPipe::switch('');
+        if ($this->listener !== null) {
+            $this->agent->send(['op' => 'wrote']);
+            $this->agent->receive();
+        }
     }
 }

@@ -266,6 +266,7 @@ function residue() {
 """
 
 _PHP_WEB = r"""<?php
+error_log('listening');
 switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
     case '/digest':
         echo sha1(file_get_contents('php://input'));
@@ -289,7 +290,6 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         posix_kill(getmypid(), SIGKILL);
         break;
     default:
-        error_log('listening');
         echo "$_SERVER[REQUEST_METHOD] $_SERVER[REQUEST_URI] $_SERVER[REMOTE_ADDR]";
 }
 """
