@@ -6,6 +6,7 @@ in fnctl knows their names. layers/README.md is the reference of the file.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
         code=_code(data.get("code", {})),
         detect=tuple(_detect(rule) for rule in data.get("detect", [])),
-        install=tuple(_install(rule, name) for rule in data.get("install", [])),
+        install=tuple(_install(folder, rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
         warm=_warm(data["warm"], name) if "warm" in data else None,
     )
@@ -182,13 +183,23 @@ def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
     )
 
 
-def _install(rule: dict[str, Any], runtime: str) -> InstallRule:
+def _install(folder: Path, rule: dict[str, Any], runtime: str) -> InstallRule:
     return InstallRule(
         files=_words(rule["files"], runtime),
         run=_words(rule["run"], runtime),
         result=rule["result"],
         environment=_pairs(rule.get("environment", {}), runtime),
+        carries=_contents(folder, rule["carries"]) if "carries" in rule else None,
     )
+
+
+def _contents(folder: Path, names: list[str]) -> str:
+    """Over the names and contents of all files in these folders of a layer; hex."""
+    files = sorted(file for name in names for file in (folder / name).rglob("*") if file.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _words(words: list[str], runtime: str) -> tuple[str, ...]:

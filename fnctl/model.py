@@ -211,6 +211,7 @@ class InstallRule:
     run: tuple[str, ...]
     result: str
     environment: tuple[tuple[str, str], ...] = ()
+    carries: str | None = None  # digest of the runtime's own files that end in the result; None where none do
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Dependencies: installed in a container of the sandbox image, once for the files that name them, and kept by key.
+"""Dependencies: installed in a container of the sandbox image (or the runtime's build image), once for the files that name them, and kept by key.
 
 The step sees a copy of those files (of the whole folder where it must), the host's package-manager settings, and a
 network. Its scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +71,7 @@ class Workshop:
     """What steps in containers are run with: the same for every function of a build."""
 
     engine: Engine
-    image: str
+    image_of: Callable[[str], str]  # a runtime's name → what its steps run in; made when it is asked for
     project_id: str
     settings: HostSettings
     progress: Progress
@@ -229,7 +229,7 @@ def step_spec(
     labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
     return SandboxSpec(
         name=f"fnctl-build-{os.getpid()}-{secrets.token_hex(4)}",
-        image=shop.image,
+        image=shop.image_of(function.runtime),
         command=command,
         labels=tuple(labels.items()),
         uid=step_uid(),

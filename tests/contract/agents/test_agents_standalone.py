@@ -18,7 +18,7 @@ from sandbox_host import WAIT_S
 
 from fnctl import assets
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
 
 def docker(*words: str) -> str:
@@ -95,7 +95,7 @@ def test_a_web_app_listens_on_the_port(serving: Container) -> None:
     assert serving.stop() == 0
 
 
-@pytest.mark.parametrize("serving", ["events.echo"], indirect=True)
+@pytest.mark.parametrize("serving", ["events.mirror"], indirect=True)
 def test_a_handler_is_invoked_over_http(serving: Container) -> None:
     status, body = serving.request("POST", "/a?b=1", b'{"x":1}')
     assert status == 200
