@@ -77,7 +77,8 @@ class Function:
     name: str
     path: Path  # the folder of its code, absolute
     runtime: str  # "node24", "python3.13"
-    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable); "" where there is a command
+    command: tuple[str, ...] = ()  # a program that listens on $PORT, with its arguments
     contract: Contract | None = None  # None: the agent tells an app from an event handler by what it finds
     initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     model: Model = Model.RESIDENT
@@ -245,6 +246,13 @@ class RuntimeSpec:
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
+    commands: tuple[tuple[str, str], ...] = ()  # the environment of a `command` on this runtime: PATH and the like
+    booted_as: str = ""  # whose agent `agent` is, where it is not this runtime's own (assets.runtime_of)
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None
+
+    @property
+    def tier(self) -> str:
+        """What a booted agent calls itself, and what the pool keeps it by: functions that share it share boots."""
+        return self.booted_as or self.name

@@ -80,9 +80,13 @@ def architecture() -> str:
 
 
 def select(runtimes: Sequence[RuntimeSpec], machine: str) -> list[Selection]:
-    """Group runtimes by folder, sorted, with what each folder fetches on this architecture."""
+    """Group runtimes by folder, sorted, with what each folder fetches on this architecture.
+
+    A folder that brings nothing but an agent is left out: every image has all agents.
+    """
     folders = sorted({spec.folder for spec in runtimes})
-    return [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    picked = [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    return [each for each in picked if each.fetches or each.snippet(RUNTIME_SNIPPET) or each.snippet(AGENT_SNIPPET)]
 
 
 def _selection(layer: Layer, runtimes: Sequence[RuntimeSpec], machine: str) -> Selection:

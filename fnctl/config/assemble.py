@@ -80,7 +80,7 @@ def _sources(first: Path, environ: Mapping[str, str]) -> Iterator[_Source]:
     waiting, seen = [first], {first}
     while waiting:
         path = waiting.pop(0)
-        source = _validated(read(path, os.path.relpath(path, first.parent), environ, _in_environment))
+        source = _validated(read(path, os.path.relpath(path, first.parent), environ, _is_text, _is_later))
         for index, included in enumerate(_includes(source)):
             target = (path.parent / included).resolve()
             target = target / FILE_NAME if target.is_dir() else target
@@ -96,8 +96,13 @@ def _includes(source: _Source) -> list[str]:
     return source.entry.include if source.entry else []
 
 
-def _in_environment(loc: Loc) -> bool:
-    return len(loc) == 4 and loc[0] == "functions" and loc[2] == "environment"
+def _is_text(loc: Loc) -> bool:
+    return len(loc) == 4 and loc[0] == "functions" and loc[2] in ("environment", "command")
+
+
+def _is_later(loc: Loc, name: str) -> bool:
+    """A command's port is not that of whoever runs fnctl."""
+    return name == "PORT" and len(loc) >= 3 and loc[0] == "functions" and loc[2] == "command"
 
 
 def _validated(document: Document) -> _Source:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from fnctl.config.command import command_words
 from fnctl.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_mb
 from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 
@@ -36,6 +37,18 @@ Size = Annotated[
     int,
     BeforeValidator(size_mb),
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["128m", "1g"]}),
+]
+Command = Annotated[
+    tuple[str, ...],
+    BeforeValidator(command_words),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 Text = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
@@ -84,6 +97,13 @@ class FunctionEntry(_Entry):
         description="A file that is run as the main program (a web app), or `module.attr`, a callable. Found by "
         "reading the code where left out.",
         examples=["index.js", "handler.main"],
+    )
+    command: Command | None = Field(
+        default=None,
+        description="Any program that listens on `$PORT`, in place of `handler`: a list of words, or one line that is "
+        "split as a shell would, without a shell. `$PORT` in a word stands for the port. With `runtime`, its packages "
+        "are installed and its interpreter is on the PATH; without one, nothing is installed.",
+        examples=[["gunicorn", "app:app"], "./server --port $PORT"],
     )
     contract: Contract | None = Field(
         default=None,

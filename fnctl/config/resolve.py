@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from fnctl.assets import command_runtime
+from fnctl.config.command import unfit_program
 from fnctl.config.detect import detect
 from fnctl.config.document import Document, Loc
 from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, FunctionEntry
 from fnctl.config.problems import did_you_mean
-from fnctl.model import Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
 
 # Where a language looks for the module `a.b` of a handler `a.b.attr`.
 MODULE_FILES = {
@@ -35,9 +37,8 @@ def resolve(
     spec = _runtime(entry, folder, document, loc, runtimes) if folder else None
     handler = _handler(entry, folder, spec, document, loc) if folder and spec else None
     _check_limits(entry, document, loc)
-    if spec and entry.contract is not None and entry.contract not in spec.contracts:
-        hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
-        document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{entry.contract}`", hint)
+    if spec:
+        _check_contract(entry, spec, document, loc)
     if len(document.problems) > before or folder is None or spec is None or handler is None:
         return None
     ephemeral = entry.model is Model.EPHEMERAL
@@ -46,7 +47,8 @@ def resolve(
         path=folder,
         runtime=spec.name,
         handler=handler,
-        contract=entry.contract,
+        command=entry.command or (),
+        contract=Contract.COMMAND if entry.command else entry.contract,
         initializer=entry.initializer,
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
@@ -81,6 +83,8 @@ def _runtime(
             hint = did_you_mean(entry.runtime, runtimes) + f" (known: {', '.join(sorted(runtimes))})"
             document.problem((*loc, "runtime"), f"unknown runtime `{entry.runtime}` in {_of(loc)}", hint)
         return runtimes.get(entry.runtime)
+    if entry.command:
+        return command_runtime(runtimes)
     found = detect(folder)
     if found is None:
         hint = "name them: `runtime: node24`, `handler: index.js`"
@@ -103,6 +107,9 @@ def newest(language: str, document: Document, loc: Loc, runtimes: Mapping[str, R
 
 
 def _handler(entry: FunctionEntry, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> str | None:
+    if entry.command:
+        _check_command(entry, entry.command, folder, document, loc)
+        return ""
     if entry.handler is not None:
         _check_handler(entry.handler, folder, spec, document, (*loc, "handler"))
         return entry.handler
@@ -112,6 +119,36 @@ def _handler(entry: FunctionEntry, folder: Path, spec: RuntimeSpec, document: Do
         document.problem(loc, f"key `handler` is missing in {_of(loc)}", hint)
         return None
     return found.handler
+
+
+def _check_command(entry: FunctionEntry, command: tuple[str, ...], folder: Path, document: Document, loc: Loc) -> None:
+    for key in ("handler", "initializer"):
+        if getattr(entry, key) is not None:
+            text = f"{_of(loc)} has a `command`, and so no `{key}`"
+            document.problem((*loc, key), text, "a command is a program that listens by itself; remove one of the two")
+    if (unfit := unfit_program(command[0], folder)) is not None:
+        document.problem((*loc, "command"), f"command of {_of(loc)}: {unfit[0]}", unfit[1])
+    port = entry.environment.get("PORT", "3000")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        text = f"PORT of {_of(loc)} is `{port}`"
+        document.problem((*loc, "environment", "PORT"), text, "a number from 1 to 65535: where the command listens")
+
+
+def _check_contract(entry: FunctionEntry, spec: RuntimeSpec, document: Document, loc: Loc) -> None:
+    contract = entry.contract
+    if entry.command:
+        if contract not in (None, Contract.COMMAND):
+            text = f"{_of(loc)} has a `command` and the contract `{contract}`"
+            document.problem((*loc, "contract"), text, "a command's contract is `command`: leave the key out")
+    elif contract is Contract.COMMAND:
+        hint = "`command: [PROGRAM, ARGUMENT]` says what is to run"
+        document.problem((*loc, "contract"), f"{_of(loc)} has the contract `command` and no `command`", hint)
+    elif contract is not None and contract not in spec.contracts:
+        hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
+        document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{contract}`", hint)
+    elif Contract.COMMAND in spec.contracts:
+        hint = "`command: [PROGRAM, ARGUMENT]` says what is to run"
+        document.problem((*loc, "runtime"), f"{_of(loc)} has the runtime `{spec.name}` and no `command`", hint)
 
 
 def _check_handler(handler: str, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> None:

@@ -79,7 +79,7 @@ class Pool(Keeper):
         self.settings = settings
         self.target = settings.target
         self._policy = policy
-        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
+        self._booted = {spec.tier: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -205,7 +205,7 @@ class Pool(Keeper):
 
     def _lacking(self) -> list[RuntimeSpec]:
         has = self._has_booted()
-        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
+        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.tier, 0) - has[spec.tier])]
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -231,7 +231,7 @@ class Pool(Keeper):
 
     def _make_room(self) -> None:
         """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
         for member in self.members:
             # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
             if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
@@ -290,7 +290,7 @@ class Pool(Keeper):
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
-            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:

@@ -103,10 +103,10 @@ class Scheduler:
     # -- bringing instances up (Starter) ---------------------------------------------------------------------------
 
     def pooled(self, code: Code) -> Instance | None:
-        return self._pool.take(code.runtime.name)
+        return self._pool.take(code.runtime.tier)
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
-        self._pool.first_call(site.code.runtime.name)
+        self._pool.first_call(site.code.runtime.tier)
         self._pool.starting(1)  # on this very turn: the pool must not refill before it knows
         task = asyncio.ensure_future(self._bring_up(site, instance))
         self._tasks.add(task)
@@ -160,7 +160,7 @@ class Scheduler:
     def _kind(instance: Instance | None, code: Code) -> StartKind:
         if instance is None:
             return StartKind.COLD
-        return StartKind.RUNTIME if instance.runtime == code.runtime.name else StartKind.BASE
+        return StartKind.RUNTIME if instance.runtime == code.runtime.tier else StartKind.BASE
 
     def _memory(self, function: Function) -> int:
         return function.memory_mb
