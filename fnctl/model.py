@@ -71,6 +71,17 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret's value is found when an instance starts: in a file, or in a variable. Never the value itself."""
+
+    name: str  # of the file under /run/secrets
+    file: Path | None
+    variable: str | None
+    env_file: Path  # the project's `.env`, for a variable that the process does not have
+    declared: str  # "fnctl.yaml:12"
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """The deployable unit, validated, with every default filled in."""
 
@@ -84,8 +95,11 @@ class Function:
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    private: tuple[str, ...] = ()  # files of its folder that hold what no bundle may: secrets and environment files
     timeout_s: float = 30.0
     memory_mb: int = 256
+    tmp_mb: int = 64  # of /tmp, at least; counts as memory
     cpus: float | None = None
     concurrency: int = 64  # requests at a time in one instance; always 1 where ephemeral
     queue: int = 1000  # waiting invocations, past which 429

@@ -113,8 +113,9 @@ def _identity(item: Fetch) -> object:
 
 
 def sandbox_digest(lower: str, root: Path, picked: Sequence[Selection]) -> str:
-    """Over the runtimes image and every agent file: name, whether it can be executed, contents; hex."""
-    total = hashlib.sha256(lower.encode())
+    """Over the runtimes image, what stands beside the agents, and every agent file: name, whether it can be executed,
+    contents; hex."""
+    total = hashlib.sha256(lower.encode() + dockerfile.SECRETS.encode())
     for folder in agent_folders(root):
         for file in agent_files(folder):
             content = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -30,6 +30,7 @@ from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.progress import Progress
+from fnctl.runtime import secrets
 from fnctl.runtime.code import Code
 from fnctl.runtime.lock import ProjectLock
 from fnctl.runtime.service import Service
@@ -83,6 +84,7 @@ def select(project: Project, names: Sequence[str]) -> list[Function]:
 def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Progress) -> Prepared:
     """Images and bundles made where they are not there. Blocking; BuildError leaves the previous versions in place."""
     functions = select(project, names)
+    secrets.check(functions)
     _check_home()
     specs = assets.runtimes()
     # the default runtimes are in the image always: it is the one that set-up made, and services are written in one

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from fnctl.config.command import command_words
 from fnctl.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_mb
 from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+SECRET_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"  # it is a file's name
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
 DEFAULT_CONCURRENCY = {"node": 64, "python": 16}  # an event loop takes many at a time, a thread each takes fewer
 
@@ -27,6 +28,12 @@ def _not_bool(value: object) -> object:
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+SecretName = Annotated[str, StringConstraints(pattern=SECRET_PATTERN)]
+Files = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Duration = Annotated[
     float,
@@ -128,10 +135,25 @@ class FunctionEntry(_Entry):
     environment: dict[str, Text] = Field(
         default={}, description="Environment variables of the function.", examples=[{"GREETING": "hello"}]
     )
+    env_file: Files = Field(
+        default=(),
+        description="Files of further variables, by the rules of Compose's `.env`; a later one and `environment` win.",
+        examples=[".env", ["base.env", "local.env"]],
+    )
+    secrets: list[SecretName] = Field(
+        default=[],
+        description="Secrets of this file's `secrets` that it reads, as files at `/run/secrets/NAME`.",
+        examples=[["db_password"]],
+    )
     timeout: Duration = Field(
         default=FUNCTION["timeout_s"], description="One invocation's time, past which it gets 504."
     )
     memory: Size = Field(default=FUNCTION["memory_mb"], description="Memory of an instance, at least 32m.")
+    tmp: Size = Field(
+        default=FUNCTION["tmp_mb"],
+        description="What `/tmp` must hold at least, out of `memory`. The sandboxes of a run are made alike, with the "
+        "largest `tmp` of its functions.",
+    )
     cpus: Annotated[float, BeforeValidator(_not_bool)] | None = Field(
         default=None, gt=0, le=1024, description="CPUs of an instance; no bound where left out.", examples=[0.5]
     )
@@ -166,6 +188,21 @@ class ServiceEntry(_Entry):
     type: Literal["data"] = Field(description="`data`: the built-in table store.")
 
 
+class SecretEntry(_Entry):
+    """A secret: where its value is found when an instance starts. It is in no image, bundle or log."""
+
+    file: str | None = Field(default=None, description="A file whose content it is, from the folder of this file.")
+    environment: str | None = Field(
+        default=None, description="A variable of the environment of `fnctl run`, or of `.env`, whose value it is."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SecretEntry:
+        if (self.file is None) == (self.environment is None):
+            raise ValueError("needs `file` or `environment`, and not both; file: ./NAME.txt, or environment: NAME")
+        return self
+
+
 class ProjectFile(_Entry):
     """A fnctl project: its functions and the services beside them."""
 
@@ -174,6 +211,7 @@ class ProjectFile(_Entry):
     )
     functions: dict[Name, FunctionEntry] = Field(default={}, description="The functions, by name.")
     services: dict[Name, ServiceEntry] = Field(default={}, description="The services, by name.")
+    secrets: dict[SecretName, SecretEntry] = Field(default={}, description="The secrets, by name.")
 
 
 def json_schema() -> dict[str, Any]:
@@ -185,5 +223,6 @@ def json_schema() -> dict[str, Any]:
     properties = made["$defs"]["FunctionEntry"]["properties"]
     properties["timeout"]["default"] = f"{FUNCTION['timeout_s']:g}s"
     properties["idle_timeout"]["default"] = f"{FUNCTION['idle_timeout_s']:g}s"
+    properties["tmp"]["default"] = f"{FUNCTION['tmp_mb']}m"
     properties["memory"]["default"] = f"{FUNCTION['memory_mb']}m"
     return made

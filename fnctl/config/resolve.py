@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fnctl.assets import command_runtime
+from fnctl.config import dotenv
 from fnctl.config.command import unfit_program
 from fnctl.config.detect import detect
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, FunctionEntry
+from fnctl.config.keys import DEFAULT_CONCURRENCY, FUNCTION, MIN_MEMORY_MB, FunctionEntry
 from fnctl.config.problems import did_you_mean
-from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale, Secret
 
 # Where a language looks for the module `a.b` of a handler `a.b.attr`.
 MODULE_FILES = {
@@ -22,6 +24,14 @@ MODULE_FILES = {
 FILE_SUFFIXES = {".js", ".mjs", ".cjs", ".ts", ".py"}
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a project has beside its functions' own entries."""
+
+    environ: Mapping[str, str]  # fills variables in environment files
+    secrets: Mapping[str, Secret]
+
+
 def function_name(folder: Path) -> str:
     """A legal function name out of a folder's name."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:63].rstrip("-")
@@ -29,13 +39,15 @@ def function_name(folder: Path) -> str:
 
 
 def resolve(
-    name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Mapping[str, RuntimeSpec]
+    name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Mapping[str, RuntimeSpec], given: Given
 ) -> Function | None:
     """None where something is wrong; the document's problems then say what."""
     before = len(document.problems)
     folder = _folder(entry, document, loc)
     spec = _runtime(entry, folder, document, loc, runtimes) if folder else None
-    handler = _handler(entry, folder, spec, document, loc) if folder and spec else None
+    environment = {**_from_files(entry, document, loc, given), **entry.environment}
+    handler = _handler(entry, environment, folder, spec, document, loc) if folder and spec else None
+    secrets = _secrets(entry, document, loc, given)
     _check_limits(entry, document, loc)
     if spec:
         _check_contract(entry, spec, document, loc)
@@ -52,9 +64,11 @@ def resolve(
         initializer=entry.initializer,
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
-        environment=tuple(sorted(entry.environment.items())),
+        environment=tuple(sorted(environment.items())),
+        secrets=secrets,
         timeout_s=entry.timeout,
         memory_mb=entry.memory,
+        tmp_mb=entry.tmp,
         cpus=entry.cpus,
         concurrency=1 if ephemeral else entry.concurrency or DEFAULT_CONCURRENCY.get(spec.language, 16),
         queue=entry.queue,
@@ -66,8 +80,7 @@ def resolve(
 
 
 def _folder(entry: FunctionEntry, document: Document, loc: Loc) -> Path | None:
-    base = document.path if document.path.is_dir() else document.path.parent
-    folder = (base / entry.path).resolve()
+    folder = (_base(document) / entry.path).resolve()
     if folder.is_dir():
         return folder
     found = "is a file" if folder.is_file() else "does not exist"
@@ -106,9 +119,17 @@ def newest(language: str, document: Document, loc: Loc, runtimes: Mapping[str, R
     return max(fitting, key=lambda spec: [int(part) for part in re.findall(r"\d+", spec.version)])
 
 
-def _handler(entry: FunctionEntry, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> str | None:
+def _handler(
+    entry: FunctionEntry,
+    environment: Mapping[str, str],
+    folder: Path,
+    spec: RuntimeSpec,
+    document: Document,
+    loc: Loc,
+) -> str | None:
     if entry.command:
         _check_command(entry, entry.command, folder, document, loc)
+        _check_port(environment.get("PORT", "3000"), document, loc)
         return ""
     if entry.handler is not None:
         _check_handler(entry.handler, folder, spec, document, (*loc, "handler"))
@@ -128,7 +149,9 @@ def _check_command(entry: FunctionEntry, command: tuple[str, ...], folder: Path,
             document.problem((*loc, key), text, "a command is a program that listens by itself; remove one of the two")
     if (unfit := unfit_program(command[0], folder)) is not None:
         document.problem((*loc, "command"), f"command of {_of(loc)}: {unfit[0]}", unfit[1])
-    port = entry.environment.get("PORT", "3000")
+
+
+def _check_port(port: str, document: Document, loc: Loc) -> None:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         text = f"PORT of {_of(loc)} is `{port}`"
         document.problem((*loc, "environment", "PORT"), text, "a number from 1 to 65535: where the command listens")
@@ -178,6 +201,35 @@ def _check_module(handler: str, folder: Path, spec: RuntimeSpec, document: Docum
         document.problem(loc, f"module `{module}` of handler `{handler}` of {_of(loc)} is not in {folder.name}/", hint)
 
 
+def _from_files(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> dict[str, str]:
+    """The variables of `env_file`, the last file's winning. What is wrong in a file is told with its own lines."""
+    found: dict[str, str] = {}
+    for name in entry.env_file:
+        path = _base(document) / name
+        if not path.is_file():
+            text = f"env_file `{name}` of {_of(loc)} does not exist"
+            document.problem((*loc, "env_file"), text, "it is relative to this file")
+            continue
+        variables, problems = dotenv.read(path, name, given.environ)
+        found |= variables
+        document.problems += problems
+    return found
+
+
+def _secrets(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> tuple[Secret, ...]:
+    for index, name in enumerate(entry.secrets):
+        if name not in given.secrets:
+            hint = (
+                did_you_mean(name, given.secrets) if given.secrets else f"secrets: {{{name}: {{file: ./{name}.txt}}}}"
+            )
+            document.problem((*loc, "secrets", index), f"secret `{name}` of {_of(loc)} is not declared", hint)
+    return tuple(given.secrets[name] for name in dict.fromkeys(entry.secrets) if name in given.secrets)
+
+
+def _base(document: Document) -> Path:
+    return document.path if document.path.is_dir() else document.path.parent
+
+
 def _near_file(handler: str, folder: Path) -> str | None:
     files = [entry.name for entry in folder.iterdir() if entry.suffix in FILE_SUFFIXES]
     return did_you_mean(handler, files) if files else None
@@ -196,6 +248,9 @@ def _check_limits(entry: FunctionEntry, document: Document, loc: Loc) -> None:
     if entry.memory < MIN_MEMORY_MB:
         text = f"memory of {_of(loc)} is {entry.memory}m; the least is {MIN_MEMORY_MB}m"
         document.problem((*loc, "memory"), text)
+    if entry.tmp != FUNCTION["tmp_mb"] and not 1 <= entry.tmp <= entry.memory:
+        text = f"tmp of {_of(loc)} is {entry.tmp}m, of a memory of {entry.memory}m"
+        document.problem((*loc, "tmp"), text, "/tmp is in memory and counts as such: raise `memory`, too")
     for key, value in (("timeout", entry.timeout), ("idle_timeout", entry.idle_timeout)):
         if value <= 0:
             document.problem((*loc, key), f"{key} of {_of(loc)} must be more than nothing")

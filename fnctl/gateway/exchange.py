@@ -32,7 +32,7 @@ from fnctl.gateway.wire import (
     switching,
 )
 from fnctl.model import Function, Model
-from fnctl.runtime import unreachable
+from fnctl.runtime import advice
 from fnctl.runtime.lease import Lease, Waiter
 
 NEVER = math.inf
@@ -393,5 +393,5 @@ def _agent_error(function: Function, code: str, body: bytes) -> FunctionError:
     except (ValueError, KeyError, TypeError):
         what = "the agent gave no reason"
     done = "returned no valid response" if code == "bad_response" else "raised an error"
-    hint = unreachable.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
+    hint = advice.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
     return FunctionError(f"{function.name} {done}: {what}", code=code, hint=hint)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fnctl.errors import DeadlineExceeded, LoadError
 from fnctl.model import Bundle, Function, RuntimeSpec
+from fnctl.runtime import advice
 
 PORT = 3000  # what a web app is told to listen on; nothing does
 MESSAGE_CHARS, STACK_CHARS, LINE_CHARS = 2000, 16_000, 300
@@ -69,7 +70,7 @@ def load_error(function: Function, message: Mapping[str, Any], output: Iterable[
     return LoadError(
         f"{function.name} did not load: {where}{what}"[:MESSAGE_CHARS] + (f"; it said last:{said}" if said else ""),
         detail=stack or None,
-        hint=f"mend it and save, or see `fnctl logs {function.name}`",
+        hint=advice.hint(function, what + said) or f"mend it and save, or see `fnctl logs {function.name}`",
     )
 
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
 # More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
 PARALLEL_CREATES = 2
+TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
@@ -45,6 +46,7 @@ class PoolSettings:
     run: str
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
+    tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
 
 
 _UNFIT = 9
@@ -160,6 +162,7 @@ class Pool(Keeper):
             uid=slot.uid,
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
+            tmp_mb=self.settings.tmp_mb,
             auto_remove=True,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from fnctl.errors import EngineError, FnctlError, LoadError, NoCapacity, NotFound
 from fnctl.model import Function, Network, StartKind
+from fnctl.runtime import secrets
 from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease, Waiter
@@ -170,6 +171,8 @@ class Scheduler:
         if staged is None:
             staged = await self._pool.call(self._stage.make, code.bundle)
         instance.slot.place(staged)
+        if code.function.secrets:
+            await self._pool.call(secrets.give, code.function, instance.slot)
         if instance.booting is not None:
             asked = instance.clock()
             await asyncio.wait([instance.booting])
