@@ -1,10 +1,9 @@
-"""Environment files (`.env`, `env_file:`) by the rules of Docker Compose. Text in, variables and problems out; pure but
-for `read`.
+"""Environment files (`.env`, `env_file:`) by the rules of Docker Compose: a file → its variables, and problems.
 
 The rules (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax):
 `NAME=value` a line, perhaps after `export`; `#` begins a comment at a line's start, after a space, or after a closing
-quote. A value in single quotes is literal but for `\\'`, one in double quotes knows `\\n \\r \\t \\\\ \\" \\$`; both may
-span lines. Outside of single quotes `$NAME`, `${NAME}` and `${NAME:-default}` (also `-`, `:+`, `+`,
+quote. A value in single quotes is literal but for `\\'`; one in double quotes knows `\\n \\r \\t \\\\ \\" \\$`. Both
+may span lines. Outside of single quotes `$NAME`, `${NAME}` and `${NAME:-default}` (also `-`, `:+`, `+`,
 `:?`, `?`) are filled in, from the environment or from lines above; what is not set is empty. A name alone takes the
 environment's value. Not supported: a variable inside of a default.
 """

@@ -53,7 +53,7 @@ class Service:
         self._engine = engine
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
-        self._nodes = Nodes(engine, project, image, self.run_id)
+        self._nodes = Nodes(engine, project, image, self.run_id, self.paths.slots)
         self._stage = Stage(self.paths.slots / "staged")
         tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
         settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), tmp_mb=tmp_mb)
