@@ -14,7 +14,7 @@ BEGIN {
 use constant {
     AF_UNIX => 1, SOCK_STREAM => 1, PROTOCOL => 1, MAX_LINE => 1 << 20,
     LOOK_MS => 10,         # at most so long passes between the command's listen and our seeing it
-    TELL_MS => 500,        # how often, at most, the host is told anew what is waited for
+    TELL_MS => 500,        # how often, at most, the host is told what is waited for
     LAST_WORDS_MS => 500,  # for what a command has written as it ended, and for one to end that was asked to
 };
 
@@ -96,7 +96,7 @@ sub dial {
 
 sub load {
     my ($self, $load) = @_;
-    $self->{started} = Linux::now_ms();
+    $self->{started} = $self->{said_at} = Linux::now_ms();
     @$self{qw(load port single)} = ($load, $load->{port}, $load->{model} eq 'ephemeral');
     chdir $load->{root};
     $self->{words} = [Program::words($load->{command}, $self->{port})];
