@@ -30,7 +30,8 @@ sub new {
     connect($control, pack 'S Z*', main::AF_UNIX, "$root/agent.sock") or exit 1;
     my $self = bless {
         root => $root, control => $control, buffer => '', load => undef, pid => undef, status => undef, loaded => 0,
-        port => 0, families => [], single => 0, closing => 0, relays => {}, until => undef, said => '', said_at => 0,
+        port => 0, families => [], single => 0, closing => 0, relays => {},
+        idle => [], unanswered => 0, until => undef, said => '', said_at => 0,
     }, $class;
     $self->say(qq({"op":"hello","protocol":@{[main::PROTOCOL]},"role":"agent","runtime":"command","pid":$$}));
     my $ends = Linux::child_ends();

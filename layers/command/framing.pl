@@ -12,17 +12,17 @@ my %STEP = (head => \&head, length => \&counted, size => \&chunk_size, chunk => 
     rest => \&everything);
 
 # A message that is to come. `answers`: the request, where it is a response. Fields to read: `ended`; `phase`, which is
-# `rest` where only the end of the connection ends it; `begun`; `method`; `tunnel` once a response has switched protocols.
+# `rest` where only the end of the connection ends it; a request's `method`; a response's `close` (its sender ends the
+# connection after it) and `tunnel` (it has switched protocols).
 sub message {
     my (%with) = @_;
-    return { phase => 'head', text => '', left => 0, ended => 0, begun => 0, %with };
+    return { phase => 'head', text => '', left => 0, ended => 0, %with };
 }
 
 # How many of these bytes belong to the message, from the first one on.
 sub take {
     my ($message, $data) = @_;
     my $used = 0;
-    $message->{begun} = 1;
     while (!$message->{ended} && $used < length $data) {
         $used += $STEP{ $message->{phase} }->($message, $data, $used);
     }
@@ -60,11 +60,13 @@ sub response {
         $message->{tunnel} = 1;
     } elsif ($status < 200) {
         $message->{phase} = 'head';    # another head follows
+        return;
     } elsif ($message->{answers}{method} eq 'HEAD' || $status == 204 || $status == 304) {
         $message->{ended} = 1;
     } else {
         body($message, $head) or $message->{phase} = 'rest';
     }
+    $message->{close} = $head =~ m{\AHTTP/1\.0|\r\nConnection:[^\r]*\bclose\b}i;
 }
 
 # Sets what is to be counted from here on; false where the head announces no body.

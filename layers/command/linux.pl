@@ -43,6 +43,9 @@ sub watch {
 
 sub change { my ($file, $mask) = @_; control(MOD, $file, $mask) }
 
+# From now on, call this one.
+sub redirect { my ($file, $then) = @_; $watched[fileno $file] = $then }
+
 # To be called before the file is closed.
 sub forget {
     my ($file) = @_;

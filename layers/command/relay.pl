@@ -1,7 +1,11 @@
-# One data connection of the host, and a TCP connection to the command for each request on it. Bytes pass unchanged.
+# One data connection of the host, and a TCP connection to the command for each request under way on it. Bytes pass
+# unchanged.
 #
-# A connection a request: an app may end an idle one at any time, and a request that is on its way then would be lost,
-# or be sent twice. And a server that serves one connection at a time is never kept waiting by an idle one.
+# TCP connections are shared by all relays and used again, under two rules. One is kept only while no request waits on a
+# connection that was never answered: a server that serves one at a time would wait for us to leave the other. And a
+# server may end an idle connection at any time, also while a request is on its way. Then the kernel tells: whoever closes
+# with bytes unread resets the connection, and whoever has read them does not. So a request that was sent whole, at once,
+# on a connection that then was reset before a byte of an answer, goes once more on a new one; any other does not.
 
 package Relay;
 
@@ -10,7 +14,9 @@ use warnings;
 
 use constant {
     AF_UNIX => 1, AF_INET => 2, AF_INET6 => 10, SOCK_STREAM => 1, IPPROTO_TCP => 6, TCP_NODELAY => 1,
+    SOL_SOCKET => 1, SO_ERROR => 4,
     PIECE => 65536,    # bytes read at a time, and so at most held for one direction
+    WHOLE => 4096,     # bytes of a request that any server reads at once, or not at all; larger ones get a new connection
 };
 
 my %ADDRESS = (
@@ -19,15 +25,16 @@ my %ADDRESS = (
 );
 
 # Dials the host. `$site` has: `port`, `families` (where the command listens: 4, 6), `single` (one request, then it is
-# over), `closing` (no new request), and is told `relayed($relay)` when a response is written and `parted($relay, $by_app)`
-# when the host's connection has ended.
+# over), `closing` (no new request), `idle` (connections to use again), `unanswered` (how many requests wait on one that
+# never was), and is told `relayed($relay)` when a response is written and `parted($relay, $by_app)` when the host's
+# connection has ended.
 sub new {
     my ($class, $path, $site) = @_;
     socket(my $host, AF_UNIX, SOCK_STREAM | Linux::NONBLOCK | Linux::CLOEXEC, 0) or return;
     connect($host, pack 'S Z*', AF_UNIX, $path) or return;
     my $self = bless {
-        host => $host, app => undef, site => $site, request => undef, response => undef,
-        to_host => '', to_app => '', held => '', sent => 0, deaf => 0, last => 0, answered => 0,
+        host => $host, app => undef, site => $site, request => undef, response => undef, again => undef,
+        to_host => '', to_app => '', held => '', new => 0, sent => 0, deaf => 0, last => 0, answered => 0,
         asked => { host => Linux::IN },
     }, $class;
     Linux::watch($host, Linux::IN, sub { $self->ready('host', $_[0]) });
@@ -52,43 +59,76 @@ sub read {
         $side eq 'host' ? $self->from_host($data) : $self->from_app($data);
     } elsif (!defined $got && ($! == Linux::EAGAIN || $! == Linux::EINTR)) {
         return;
+    } elsif ($side eq 'host') {
+        $self->part;
     } elsif (!defined $got && $! == Linux::ECONNREFUSED) {
         $self->refused;
     } else {
-        $side eq 'host' ? $self->part : $self->app_left;
+        $self->app_left(defined $got ? was_reset($self->{app}) : 1);
     }
 }
+
+# Of a connection whose end was read: whether it was reset after it, since bytes of ours came too late.
+sub was_reset { return unpack 'i', getsockopt $_[0], SOL_SOCKET, SO_ERROR }
 
 # --- requests ---
 
 sub from_host {
     my ($self, $bytes) = @_;
     while (length $bytes && $self->{host} && !$self->{last}) {
-        if (!$self->{request}) {
-            return $self->part if $self->{site}{closing};
-            $self->begin or return;
-        }
-        if ($self->{request}{ended}) {    # the next request, though this one is not answered yet
+        if ($self->{request} && $self->{request}{ended}) {    # the next one, though this is not answered yet
             $self->{held} .= $bytes;
             return;
         }
+        my $first = !$self->{request};
+        return $self->part if $first && $self->{site}{closing};
+        $self->{request} //= Framing::message();
         my $used = Framing::take($self->{request}, $bytes);
-        $self->{to_app} .= substr $bytes, 0, $used if $self->{app} && !$self->{deaf};
+        my $piece = $used == length $bytes ? $bytes : substr $bytes, 0, $used;
         substr($bytes, 0, $used) = '';
-        $self->flush('app') if length $self->{to_app};
-        $self->next_request if $self->{request} && !$self->{app} && $self->{request}{ended};
+        $first ? $self->begin($piece) : $self->go_on($piece);
     }
 }
 
 sub begin {
-    my ($self) = @_;
-    $self->{request} = Framing::message();
+    my ($self, $piece) = @_;
     $self->{response} = Framing::message(answers => $self->{request});
+    $self->{to_app} = $piece;
+    @$self{qw(sent deaf again)} = (0, 0, undef);
+    my $whole = $self->{request}{ended} && length $piece <= WHOLE;
+    if ($whole && (my $idle = pop @{ $self->{site}{idle} })) {
+        $self->{again} = $piece;
+        $self->use($idle);
+    } else {
+        $self->call or return;
+    }
+    $self->flush('app');
+}
+
+sub go_on {
+    my ($self, $piece) = @_;
+    $self->{to_app} .= $piece if $self->{app} && !$self->{deaf};
+    $self->flush('app') if $self->{app};
+    $self->next_request if $self->{request} && !$self->{app} && $self->{request}{ended};
+}
+
+sub next_request {
+    my ($self) = @_;
+    my $held = $self->{held};
+    @$self{qw(request response held)} = (undef, undef, '');
+    $self->from_host($held) if length $held;
+}
+
+# --- connections ---
+
+sub call {
+    my ($self) = @_;
+    drop($self->{site}, $_) for @{ $self->{site}{idle} };
     $self->{families} = [@{ $self->{site}{families} }];
-    @$self{qw(sent deaf)} = (0, 0);
     return $self->dial;
 }
 
+# A new connection; false, and the request answered, where there can be none.
 sub dial {
     my ($self) = @_;
     my $family = shift @{ $self->{families} };
@@ -98,31 +138,68 @@ sub dial {
     if (!connect($app, $ADDRESS{$family}->($self->{site}{port})) && $! != Linux::EINPROGRESS) {
         return @{ $self->{families} } ? $self->dial : $self->answer("port $self->{site}{port}: $!");
     }
+    Linux::watch($app, Linux::IN, sub { });
+    $self->use($app);
+    $self->{new} = 1;
+    $self->{site}{unanswered}++;
+    return 1;
+}
+
+sub use {
+    my ($self, $app) = @_;
     $self->{app} = $app;
     $self->{asked}{app} = Linux::IN;
-    Linux::watch($app, Linux::IN, sub { $self->ready('app', $_[0]) });
-    return 1;
+    Linux::redirect($app, sub { $self->ready('app', $_[0]) });
+}
+
+# The connection has served: for the next request, whoever's.
+sub keep {
+    my ($self) = @_;
+    my ($app, $site) = @$self{qw(app site)};
+    $self->ask('app', Linux::IN);
+    $self->{app} = undef;
+    push @{ $site->{idle} }, $app;
+    Linux::redirect($app, sub { drop($site, $app) });    # the server has ended it, or says what nobody asked
+}
+
+sub drop {
+    my ($site, $app) = @_;
+    $site->{idle} = [grep { $_ != $app } @{ $site->{idle} }];
+    Linux::forget($app);
+    close $app;
+}
+
+sub hang_up {
+    my ($self) = @_;
+    return unless $self->{app};
+    $self->known;
+    Linux::forget($self->{app});
+    close $self->{app};
+    $self->{app} = undef;
+}
+
+# It is known by now what becomes of a new connection: it was answered, or it is gone.
+sub known {
+    my ($self) = @_;
+    $self->{site}{unanswered}-- if $self->{new};
+    $self->{new} = 0;
 }
 
 # Nothing of the request was taken: the next address where there is one, else an answer in the app's place.
 sub refused {
     my ($self) = @_;
-    return $self->app_left if $self->{sent};
+    return $self->app_left(0) if $self->{sent};
     $self->hang_up;
-    if (@{ $self->{families} }) {
-        $self->dial and $self->flush('app');
-        return;
-    }
-    $self->answer("nothing listens on port $self->{site}{port} any more");
+    return $self->answer("nothing listens on port $self->{site}{port} any more") unless @{ $self->{families} };
+    $self->dial and $self->flush('app');
 }
 
 sub answer {
     my ($self, $why) = @_;
     my $body = '{"error":{"type":"NotListening","message":' . Json::quoted($why) . '}}';
-    $self->{to_app} = '';
     $self->{to_host} .= sprintf "HTTP/1.1 502 Bad Gateway\r\nX-Fnctl-Error: bad_response\r\n"
         . "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", length $body, $body;
-    $self->over;
+    $self->over(0);
     return 0;
 }
 
@@ -130,9 +207,11 @@ sub answer {
 
 sub from_app {
     my ($self, $bytes) = @_;
+    $self->known;
+    $self->{again} = undef;
     my $used = Framing::take($self->{response}, $bytes);
     $self->{to_host} .= $used == length $bytes ? $bytes : substr $bytes, 0, $used;
-    return $self->over if $self->{response}{ended};
+    return $self->over($used == length $bytes) if $self->{response}{ended};
     $self->flush('host');
     $self->open_tunnel if $self->{response}{tunnel} && $self->{request}{ended};
 }
@@ -146,28 +225,32 @@ sub open_tunnel {
     $self->from_host($held) if length $held;
 }
 
-# The app has ended its connection: that is the end of some responses, and before their end of others. Both ways the
+# The server has ended the connection. That is the end of some responses, and before their end of others: both ways the
 # host can only be told by the end of its own.
 sub app_left {
-    my ($self) = @_;
+    my ($self, $reset) = @_;
+    return $self->once_more if $reset && defined $self->{again};
     $self->{last} = 1;
-    $self->over;
+    $self->over(0);
 }
 
-# The response is complete. What is left of the request, nobody reads.
-sub over {
+sub once_more {
     my ($self) = @_;
     $self->hang_up;
+    @$self{qw(to_app again sent)} = ($self->{again}, undef, 0);
+    $self->call and $self->flush('app');
+}
+
+# The response is complete. What is left of the request, nobody reads. `$good`: the connection may serve another.
+sub over {
+    my ($self, $good) = @_;
+    my $site = $self->{site};
+    my $keep = $good && $self->{app} && $self->{request}{ended} && !$self->{deaf} && !$self->{response}{close}
+        && !$site->{unanswered} && !$site->{single};
+    $keep ? $self->keep : $self->hang_up;
     @$self{qw(to_app answered)} = ('', 1);
     $self->flush('host') or return;
     $self->next_request if $self->{request} && $self->{request}{ended};
-}
-
-sub next_request {
-    my ($self) = @_;
-    my $held = $self->{held};
-    @$self{qw(request response held)} = (undef, undef, '');
-    $self->from_host($held) if length $held;
 }
 
 # --- bytes ---
@@ -188,7 +271,9 @@ sub flush {
         }
     }
     return 0 if $side eq 'host' && !length $self->{to_host} && $self->written;
-    for my $each (qw(host app)) { $self->ask($each) if $self->{$each} }
+    for my $each (qw(host app)) {
+        $self->ask($each, $self->wish($each)) if $self->{$each};
+    }
     return 1;
 }
 
@@ -212,28 +297,23 @@ sub unwritable {
         $self->part;
         return 0;
     }
-    return $self->refused, 1 if $! == Linux::ECONNREFUSED;
-    @$self{qw(to_app deaf)} = ('', 1);    # it reads no more, but may have answered: that is found by reading
-    return 1;
+    if ($! == Linux::ECONNREFUSED) { $self->refused }
+    elsif (defined $self->{again}) { $self->once_more }
+    else { @$self{qw(to_app deaf)} = ('', 1) }    # it reads no more, but may have answered: that is found by reading
+    return defined $self->{host};
+}
+
+sub wish {
+    my ($self, $side) = @_;
+    my $mask = length $self->{ $side eq 'host' ? 'to_app' : 'to_host' } ? 0 : Linux::IN;
+    return length $self->{"to_$side"} ? $mask | Linux::OUT : $mask;
 }
 
 sub ask {
-    my ($self, $side) = @_;
-    my $mask = length $self->{ $side eq 'host' ? 'to_app' : 'to_host' } ? 0 : Linux::IN;
-    $mask |= Linux::OUT if length $self->{"to_$side"};
+    my ($self, $side, $mask) = @_;
     return if $self->{asked}{$side} == $mask;
     $self->{asked}{$side} = $mask;
     Linux::change($self->{$side}, $mask);
-}
-
-# --- ends ---
-
-sub hang_up {
-    my ($self) = @_;
-    return unless $self->{app};
-    Linux::forget($self->{app});
-    close $self->{app};
-    $self->{app} = undef;
 }
 
 sub part {

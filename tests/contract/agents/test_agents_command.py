@@ -42,18 +42,30 @@ while (my $client = $listener->accept) {
         close $listener if $path eq '/deaf';
         my $text = $method eq 'HEAD' ? '' : "$method $path " . $client->peerhost . " " . length $body;
         print $client "HTTP/1.1 200 OK\r\nContent-Length: " . (length($text) || 9) . "\r\n\r\n$text";
+        last if $path eq '/deaf';
     }
     close $client;
 }
+sleep 1000;
 """
 
-# It keeps connections for a moment only, and counts the requests that it has begun.
-SHORT_KEEP_ALIVE = r"""
-const http = require('http');
-let seen = 0;
-const server = http.createServer((request, response) => response.end(String(++seen)));
-server.keepAliveTimeout = 1;
-server.listen(process.env.PORT, '127.0.0.1');
+# It ends connections without a word after it has answered: at once, or with the next request unread, or read. Answers
+# count the requests that it has read.
+FICKLE = r"""
+use IO::Socket::INET;
+$| = 1;
+my $seen = 0;
+my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 5, ReuseAddr => 1);
+while (my $client = $listener->accept) {
+    sysread $client, my $request, 65536 or next;
+    $seen++;
+    syswrite $client, sprintf "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length $seen, $seen;
+    my ($path) = $request =~ m{^\S+ (\S+)};
+    next if $path eq '/at-once';
+    vec(my $ready = '', fileno $client, 1) = 1;
+    select $ready, undef, undef, undef;
+    if ($path eq '/read') { sysread $client, $request, 65536; print "read ", ++$seen, "\n" }
+}
 """
 
 UPGRADES = r"""
@@ -116,9 +128,20 @@ def test_a_server_of_one_connection_at_a_time_serves_all_connections(simple: San
             assert simple.request(path=f"/{turn}", on=connection).status == 200
 
 
-def test_a_server_that_ends_idle_connections_loses_no_request(command: Start) -> None:
-    host = command([NODE, "server.js"], {"server.js": SHORT_KEEP_ALIVE})
-    assert [int(host.request("POST", body=b"x").body) for _ in range(300)] == list(range(1, 301))
+@pytest.mark.parametrize("path", ["/at-once", "/unread"])
+def test_a_server_that_ends_idle_connections_loses_no_request_and_sees_none_twice(command: Start, path: str) -> None:
+    host = command(["perl", "server.pl"], {"server.pl": FICKLE})
+    assert [int(host.request("POST", path, body=b"x").body) for _ in range(50)] == list(range(1, 51))
+
+
+def test_a_request_that_was_read_is_not_sent_again(command: Start) -> None:
+    host = command(["perl", "server.pl"], {"server.pl": FICKLE})
+    assert host.request("POST", "/read").body == b"1"
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        host.request("POST", "/read")
+    host.logs.wait_for("read 2")
+    (another,) = host.dial(1)
+    assert host.request("POST", "/at-once", on=another).body == b"3"
 
 
 @pytest.mark.parametrize(
