@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from conftest import Start
+from container import Container, docker
 from sandbox_host import WAIT_S, SandboxHost
-from test_agents_standalone import Container, docker
 
 from fnctl import assets
 
