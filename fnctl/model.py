@@ -72,20 +72,35 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret's value is found when an instance starts: in a file, or in a variable. Never the value itself."""
+
+    name: str  # of the file under /run/secrets
+    file: Path | None
+    variable: str | None
+    env_file: Path  # the project's `.env`, for a variable that the process does not have
+    declared: str  # "fnctl.yaml:12"
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """The deployable unit, validated, with every default filled in."""
 
     name: str
     path: Path  # the folder of its code, absolute
     runtime: str  # "node24", "python3.13"
-    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable); "" where there is a command
+    command: tuple[str, ...] = ()  # a program that listens on $PORT, with its arguments
     contract: Contract | None = None  # None: the agent tells an app from an event handler by what it finds
     initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    private: tuple[str, ...] = ()  # files of its folder that hold what no bundle may: secrets and environment files
     timeout_s: float = 30.0
     memory_mb: int = 256
+    tmp_mb: int = 64  # of /tmp, at least; counts as memory
     cpus: float | None = None
     concurrency: int = 64  # requests at a time in one instance; always 1 where ephemeral
     queue: int = 1000  # waiting invocations, past which 429
@@ -278,6 +293,13 @@ class RuntimeSpec:
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
     code: CodeRule = CodeRule()
     detect: tuple[DetectRule, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()  # the environment of a `command` on this runtime: PATH and the like
+    booted_as: str = ""  # whose agent `agent` is, where it is not this runtime's own (assets.runtime_of)
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None
+
+    @property
+    def tier(self) -> str:
+        """What a booted agent calls itself, and what the pool keeps it by: functions that share it share boots."""
+        return self.booted_as or self.name

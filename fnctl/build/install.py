@@ -1,4 +1,6 @@
-"""Dependencies: installed in a container of the sandbox image (or the runtime's build image), once for the files that name them, and kept by key.
+"""Dependencies: installed in a container, once for the files that name them, and kept by key.
+
+The container is of the sandbox image, or of the runtime's build image where it has one.
 
 The step sees a copy of those files (of the whole folder where it must), the host's package-manager settings, and a
 network. Its scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.

@@ -28,6 +28,7 @@ T = TypeVar("T")
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
 # More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
 PARALLEL_CREATES = 2
+TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
@@ -46,6 +47,7 @@ class PoolSettings:
     run: str
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
+    tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
 
 
 _UNFIT = 9
@@ -80,7 +82,7 @@ class Pool(Keeper):
         self.settings = settings
         self.target = settings.target
         self._policy = policy
-        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
+        self._booted = {spec.tier: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -170,6 +172,7 @@ class Pool(Keeper):
             uid=slot.uid,
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
+            tmp_mb=self.settings.tmp_mb,
             auto_remove=True,
         )
 
@@ -223,7 +226,7 @@ class Pool(Keeper):
 
     def _lacking(self) -> list[RuntimeSpec]:
         has = self._has_booted()
-        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
+        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.tier, 0) - has[spec.tier])]
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -249,7 +252,7 @@ class Pool(Keeper):
 
     def _make_room(self) -> None:
         """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
         for member in self.members:
             # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
             if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
@@ -308,7 +311,7 @@ class Pool(Keeper):
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
-            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:
