@@ -191,7 +191,7 @@ def _detect(rule: dict[str, Any]) -> DetectRule:
 
 
 def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
-    return WarmRule(run=tuple(part.replace("{runtime}", runtime) for part in rule["run"]))
+    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:

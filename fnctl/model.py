@@ -246,11 +246,13 @@ class WarmRule:
     """What loads a finished bundle once, with no network, to fill a cache of compiled code; in `runtime.yaml`.
 
     The words `{handler}` and `{contract}` in `run` stand for the function's own, the latter empty where none is
-    configured. The bundle lies at /fn/app, read-only; the cache is what the
-    command leaves in /fn/cache. It counts in no digest, and a load that fails only leaves less of it.
+    configured. The bundle lies at /fn/app, read-only; the cache is what the command leaves in /fn/cache. It counts in
+    no digest, and a load that fails only leaves less of it. `suffix`: of a file that the folder must have, for there to
+    be anything to load.
     """
 
     run: tuple[str, ...]
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
