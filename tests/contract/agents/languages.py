@@ -217,7 +217,8 @@ function bytes() { return "\0\1\xff"; }
 function nothing() { return null; }
 function items() { return [1, 'two', null]; }
 function full() {
-    return ['statusCode' => 201, 'headers' => ['X-A' => 'b', 'Set-Cookie' => ['a=1', 'b=2']], 'body' => ['made' => true]];
+    $headers = ['X-A' => 'b', 'Set-Cookie' => ['a=1', 'b=2']];
+    return ['statusCode' => 201, 'headers' => $headers, 'body' => ['made' => true]];
 }
 function base64() { return ['statusCode' => 200, 'body' => 'AAH/', 'isBase64Encoded' => true]; }
 function raises() { throw new TypeError('it broke'); }
