@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CodeRule, CompileRule, Contract, DetectRule, Function, InstallRule, RuntimeSpec, WarmRule
+from fnctl.model import (
+    INSTALLING,
+    CodeRule,
+    CompileRule,
+    Contract,
+    DetectRule,
+    Function,
+    InstallRule,
+    RuntimeSpec,
+    WarmRule,
+)
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -208,6 +218,7 @@ def _install(folder: Path, rule: dict[str, Any], runtime: str) -> InstallRule:
         run=_words(rule["run"], runtime),
         result=rule["result"],
         environment=_pairs(rule.get("environment", {}), runtime),
+        what=rule.get("what", INSTALLING),
         carries=_contents(folder, rule["carries"]) if "carries" in rule else None,
     )
 

@@ -214,6 +214,9 @@ class SandboxInfo:
     exit_code: int | None = None
 
 
+INSTALLING = "installing the dependencies of"
+
+
 @dataclass(frozen=True, slots=True)
 class InstallRule:
     """How dependencies are installed where the function's folder holds all of `files`; `runtime.yaml` declares them.
@@ -226,6 +229,7 @@ class InstallRule:
     run: tuple[str, ...]
     result: str
     environment: tuple[tuple[str, str], ...] = ()
+    what: str = INSTALLING  # in messages, before the function's name
     carries: str | None = None  # digest of the runtime's own files that end in the result; None where none do
 
 

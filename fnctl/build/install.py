@@ -1,9 +1,8 @@
 """Dependencies: installed in a container, once for the files that name them, and kept by key.
 
-The container is of the sandbox image, or of the runtime's build image where it has one.
-
-The step sees a copy of those files (of the whole folder where it must), the host's package-manager settings, and a
-network. Its scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
+The container is of the sandbox image, or of the one that the runtime has for builds (layers.build_image). The step sees
+a copy of those files (of the whole folder where it must), the host's package-manager settings, and a network. Its
+scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
 """
 
 from __future__ import annotations
@@ -173,7 +172,7 @@ def fresh(
     for name, content in install.files:
         (app / name).write_bytes(content)
     spec = _install_spec(shop, function, install, _stage(shop, work))
-    _check(_run_on_a_network(shop, spec, step), shop, f"installing the dependencies of {function.name}")
+    _check(_run_on_a_network(shop, spec, step), shop, f"{install.rule.what} {function.name}")
     if compiling is not None:
         compile_in(shop, function, compiling, app, step)
     result, target = app / install.rule.result, work / "tree"

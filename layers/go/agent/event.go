@@ -50,10 +50,10 @@ func eventHandler(function any, load *Load) (http.Handler, error) {
 }
 
 type call struct {
-	function               reflect.Value
-	takesContext           bool
-	event                  reflect.Type // nil: takes none
-	returnsValue, canFail  bool
+	function              reflect.Value
+	takesContext          bool
+	event                 reflect.Type // nil: takes none
+	returnsValue, canFail bool
 }
 
 func newCall(function reflect.Value) (*call, error) {

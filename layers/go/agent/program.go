@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	between   = 5 * time.Millisecond // looks at a port that nobody tells us about
-	patience  = 60 * time.Second     // the host's own deadline for a load is shorter
+	between  = 5 * time.Millisecond // looks at a port that nobody tells us about
+	patience = 60 * time.Second     // the host's own deadline for a load is shorter
 )
 
 // startProgram is ready once the program accepts connections on $PORT. Where it ends, this one ends in the same way.

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/build"
@@ -58,7 +59,9 @@ type source struct {
 
 func main() {
 	if err := compile(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		if !errors.As(err, new(*exec.ExitError)) { // the compiler has said it all
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(1)
 	}
 }
@@ -89,10 +92,7 @@ func compile() error {
 func gobuild(name, pkg string) error {
 	command := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(result, name), pkg)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
-	if err := command.Run(); err != nil {
-		return fmt.Errorf("go build: %w", err)
-	}
-	return nil
+	return command.Run()
 }
 
 func readSource() (source, error) {
