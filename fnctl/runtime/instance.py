@@ -18,6 +18,7 @@ from fnctl.runtime.expected import Expected
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State, may
 from fnctl.runtime.slot import Slot
+from fnctl.runtime.strays import Strays
 from fnctl.runtime.verdict import verdict
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
@@ -106,6 +107,7 @@ class Instance:
         self._words: deque[str] = deque(maxlen=LAST_WORDS)  # (loading) the last lines of output
         self._ours = False  # we asked for the agent's end
         self._recycling: asyncio.Task[None] | None = None
+        self.strays = Strays()
         self._link = Link(slot.folder, slot.uid, self, data_factory)
 
     # -- the way up ------------------------------------------------------------------------------------------------
@@ -146,6 +148,7 @@ class Instance:
         self.timings["load"] = (self.clock() - started) * 1000
         self.kind = str(said.get("kind", ""))
         self.forks = self.ephemeral and bool(said.get("fork"))
+        self.strays.loaded(self.cgroup)
         if self.state is State.LOADING:
             self._move(State.IDLE)
         self._settle()
@@ -199,6 +202,9 @@ class Instance:
         else:
             if self.in_flight == 0 and self.state is State.BUSY:
                 self.state = State.IDLE
+                if self.strays.due(self.last_used) and self.strays.too_many(self.cgroup, self.last_used):
+                    self.end(Death.STRAYS)
+                    return
             if reusable and connection in self.connections:
                 self.keeper.offered(self, connection)
             else:

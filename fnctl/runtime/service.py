@@ -146,6 +146,7 @@ class Service:
             "in_flight": instance.in_flight,
             "memory_mb": round(instance.cgroup.memory_mb(), 1) if instance.cgroup else None,
             "served": instance.served,
+            "strays": instance.strays.count,
         }
 
     def functions(self, urls: Callable[[str], list[str]]) -> list[dict[str, Any]]:

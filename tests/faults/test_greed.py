@@ -46,7 +46,7 @@ def test_file_descriptors(fnctl: Running) -> None:
 
 
 def test_what_the_kernel_counts_by_user(fnctl: Running) -> None:
-    """The first takes its user's whole share of inotify instances, and keeps it. Another user has its own."""
+    """The first takes its whole share of inotify instances, and keeps it. Another user has a share of its own."""
     first = fnctl.call("watchers").json
     second = fnctl.call("watchers-too").json
     assert first["refused"] == second["refused"] == "EMFILE"
