@@ -272,7 +272,7 @@ def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: b
 
 
 def _route(rule: Rule) -> bytes:
-    """Code for AWS Lambda asks by which route it was called (`event.routeKey`): ANY, where its trigger names no methods."""
+    """Code for AWS Lambda asks by which route it was called (`event.routeKey`). ANY: its trigger names no methods."""
     if rule.function.contract is not Contract.LAMBDA or not rule.function.triggers:
         return b""
     return f"X-Fnctl-Route: {'' if rule.methods else 'ANY '}{quote(rule.path, safe='/{}.')}\r\n".encode()
