@@ -9,15 +9,20 @@ const { answerOf } = require('./calling.js');
 const { environment, initialized, toContext } = require('./fc.js');
 const { boxed, joinedFields, origin } = require('./request.js');
 
+// The InvokeFunction operation of the platform's API: its body is the event.
+const INVOKE = /^\/2023-03-30\/functions\/[^/]+\/invocations$/;
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 async function serve(code, load) {
   const handler = await initialized(code, load);
   return exchangeServer(async (request, body) => {
+    if (isInvoke(request)) return respond(await answerOf(handler, [body, toContext(load, request)]));
     const event = Buffer.from(JSON.stringify(toEvent(request, body, load)));
     return respond(await answerOf(handler, [event, toContext(load, request)]));
   });
 }
+
+const isInvoke = (request) => request.method === 'POST' && INVOKE.test(split(request.url, '?')[0]);
 
 function toEvent(request, body, load) {
   const [path, query] = split(request.url, '?');

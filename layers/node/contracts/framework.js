@@ -66,13 +66,14 @@ function told(handler, type, responses) {
   const tell = (error) => {
     const response = responses.getStore();
     if (response && !response.headersSent) fail(response, error);
-    throw error;
+    if (type !== 'http') throw error; // or the framework would answer a second time, as if all were well
   };
   const wrapped = function (...args) {
     const callback = args.at(-1);
     if (type === 'cloudevent' && handler.length > 1 && typeof callback === 'function') {
       args[args.length - 1] = (error, result) => {
-        if (error) fail(responses.getStore(), error);
+        const response = error ? responses.getStore() : undefined;
+        if (response && !response.headersSent) fail(response, error);
         else callback(error, result);
       };
     }

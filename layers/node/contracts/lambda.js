@@ -1,8 +1,8 @@
-// AWS Lambda's Node handlers, called with API Gateway's HTTP events. Not its other event sources.
+// AWS Lambda's Node handlers: an HTTP request is an HTTP API's event, a call of Lambda's Invoke operation any event.
 //
 // Event and response: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 // (payload format 2.0). Handler, context: docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html and nodejs-context.html.
-// Environment: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
+// Invoke: docs.aws.amazon.com/lambda/latest/api/API_Invoke.html. Environment: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 'use strict';
 
 const { EMPTY, BadResponse, assembled, clientHeaders, decoded, encoded, exchangeServer, invocation, pathParams, split } = require('../exchange.js');
@@ -11,6 +11,9 @@ const { answerOf } = require('./calling.js');
 const { boxed, joinedFields, origin } = require('./request.js');
 const streaming = require('./streaming.js');
 
+const ROUTE_HEADER = 'x-fnctl-route';
+// The Invoke operation of Lambda's own API: its body is the event, whatever made it.
+const INVOKE = /^\/2015-03-31\/functions\/[^/]+\/invocations$/;
 const ACCOUNT = '000000000000';
 const REGION = 'us-east-1';
 const VERSION = '$LATEST';
@@ -40,12 +43,27 @@ async function serve(code, load) {
     return streaming.server((request, body, stream) => handler(toEvent(request, body, load), stream, toContext(load, request)));
   }
   return exchangeServer(async (request, body) => {
-    const context = toContext(load, request);
-    const result = await answerOf(handler, [toEvent(request, body, load), context], (resolve, reject, callback) => {
-      Object.assign(context, { done: callback, succeed: resolve, fail: reject });
-    });
-    return toResponse(result);
+    if (!isInvoke(request)) return toResponse(await call(handler, toEvent(request, body, load), toContext(load, request)));
+    const payload = parsed(body);
+    if (payload === undefined) return { status: 400, ...encoded({ Type: 'User', message: 'the payload is not JSON' }) };
+    const result = await call(handler, payload, toContext(load, request));
+    return { status: 200, headers: { 'content-type': 'application/json' }, body: asJson(result) };
   });
+}
+
+const asJson = (value) => (typeof value === 'string' || value instanceof Uint8Array ? Buffer.from(JSON.stringify(value)) : encoded(value ?? null).body);
+
+const call = (handler, event, context) =>
+  answerOf(handler, [event, context], (resolve, reject, callback) => Object.assign(context, { done: callback, succeed: resolve, fail: reject }));
+
+const isInvoke = (request) => request.method === 'POST' && INVOKE.test(split(request.url, '?')[0]);
+
+function parsed(body) {
+  try {
+    return body.length > 0 ? JSON.parse(body.toString('utf8')) : {};
+  } catch {
+    return undefined;
+  }
 }
 
 // --- in ---
@@ -57,7 +75,7 @@ function toEvent(request, body, load) {
   const params = pathParams(request);
   return {
     version: '2.0',
-    routeKey: '$default',
+    routeKey: routeKey(request),
     rawPath,
     rawQueryString,
     ...(cookie ? { cookies: cookie.split(/;\s*/) } : {}),
@@ -69,6 +87,13 @@ function toEvent(request, body, load) {
   };
 }
 
+/** `GET /items/{id}`, `ANY /files/{path+}`; `$default` where no trigger was matched. */
+function routeKey(request) {
+  const route = request.headers[ROUTE_HEADER]?.replace(/\.\.\.\}$/, '+}');
+  if (route === undefined) return '$default';
+  return route.startsWith('/') ? `${request.method} ${route}` : route;
+}
+
 function requestContext(request, path, load) {
   const now = new Date();
   return {
@@ -76,7 +101,7 @@ function requestContext(request, path, load) {
     apiId: load.function,
     ...origin(request, path),
     requestId: invocation(load, request).id,
-    routeKey: '$default',
+    routeKey: routeKey(request),
     stage: '$default',
     time: commonLogTime(now),
     timeEpoch: now.getTime(),

@@ -30,6 +30,7 @@ exports.rejecting = () => Promise.reject('a string');
 exports.throwing = () => { throw new TypeError('at once'); };
 exports.done = (event, context) => { context.succeed({ done: true }); };
 exports.text = async () => 'Hello from Lambda!';
+exports.count = async (event) => ({ records: event.Records?.length ?? null });
 exports.nothing = async () => {};
 exports.bytes = async () => ({
   statusCode: 200, isBase64Encoded: true, headers: { 'content-type': 'image/png' }, body: '/wA=',
@@ -55,11 +56,12 @@ def test_lambda_event_context_and_environment(functions: Bench) -> None:
         X_Forwarded_For="203.0.113.7, 10.0.0.1",
         User_Agent="test",
         X_Fnctl_Params="id=7",
+        X_Fnctl_Route="/a%20b/{id}",
     )
     assert (answer.status, answer.headers["x-from"]) == (201, "lambda")
     assert answer.headers["set-cookie"] in ("a=1; Path=/", "b=2")
     event, context, env = (answer.json[name] for name in ("event", "context", "env"))
-    assert (event["version"], event["routeKey"]) == ("2.0", "$default")
+    assert (event["version"], event["routeKey"]) == ("2.0", "POST /a%20b/{id}")
     assert (event["rawPath"], event["rawQueryString"]) == ("/a%20b/c", "x=1&x=2&y=%26")
     assert event["queryStringParameters"] == {"x": "1,2", "y": "&"}
     assert event["pathParameters"] == {"id": "7"}
@@ -80,6 +82,20 @@ def test_lambda_event_context_and_environment(functions: Bench) -> None:
     assert (env["_HANDLER"], env["LAMBDA_TASK_ROOT"]) == ("lambda/index.handler", "/fn/app")
     assert (env["AWS_LAMBDA_FUNCTION_NAME"], env["AWS_REGION"]) == ("tested", "eu-west-1")
     assert functions.call(body=b"\xff\x00", Content_Type="image/png").json["event"]["body"] == "/wA="
+
+
+def test_lambda_invoke_passes_any_event(functions: Bench) -> None:
+    """As `aws lambda invoke` and the SDKs call it."""
+    path = "/2015-03-31/functions/tested/invocations"
+    functions.load("lambda/index.count", "lambda")
+    answer = functions.call(path, {"Records": [{"body": "a"}, {"body": "b"}]})
+    assert (answer.status, answer.headers["content-type"], answer.json) == (200, "application/json", {"records": 2})
+    assert functions.call(path, "{").status == 400
+    assert functions.call("/", {"Records": []}).json == {"records": None}
+    functions.load("lambda/index.text", "lambda")
+    assert functions.call(path, {}).json == "Hello from Lambda!"
+    functions.load("lambda/index.throwing", "lambda")
+    functions.crash("at once", path=path, body={})
 
 
 def test_lambda_answers(functions: Bench) -> None:
@@ -176,6 +192,8 @@ def test_fc3_http(functions: Bench) -> None:
     functions.load("fc/trigger.inferred", "fc3-http")
     answer = functions.call("/")
     assert (answer.status, answer.headers["content-type"], answer.json) == (200, "application/json", {"at": "/"})
+    functions.load("fc/index.text", "fc3-http")
+    assert functions.call("/2023-03-30/functions/tested/invocations", "raw").body == b"got raw"
 
 
 def test_fc_event_errors(functions: Bench) -> None:
