@@ -39,6 +39,7 @@ class Contract(enum.StrEnum):
     LAMBDA = "lambda"
     FC_EVENT = "fc-event"
     FC_HTTP = "fc-http"
+    FC3_HTTP = "fc3-http"
     FRAMEWORK_HTTP = "functions-framework-http"
     FRAMEWORK_CLOUDEVENT = "functions-framework-cloudevent"
     OPENFAAS = "openfaas"
@@ -71,20 +72,35 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret's value is found when an instance starts: in a file, or in a variable. Never the value itself."""
+
+    name: str  # of the file under /run/secrets
+    file: Path | None
+    variable: str | None
+    env_file: Path  # the project's `.env`, for a variable that the process does not have
+    declared: str  # "fnctl.yaml:12"
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """The deployable unit, validated, with every default filled in."""
 
     name: str
     path: Path  # the folder of its code, absolute
     runtime: str  # "node24", "python3.13"
-    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable); "" where there is a command
+    command: tuple[str, ...] = ()  # a program that listens on $PORT, with its arguments
     contract: Contract | None = None  # None: the agent tells an app from an event handler by what it finds
     initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    private: tuple[str, ...] = ()  # files of its folder that hold what no bundle may: secrets and environment files
     timeout_s: float = 30.0
     memory_mb: int = 256
+    tmp_mb: int = 64  # of /tmp, at least; counts as memory
     cpus: float | None = None
     concurrency: int = 64  # requests at a time in one instance; always 1 where ephemeral
     queue: int = 1000  # waiting invocations, past which 429
@@ -198,6 +214,9 @@ class SandboxInfo:
     exit_code: int | None = None
 
 
+INSTALLING = "installing the dependencies of"
+
+
 @dataclass(frozen=True, slots=True)
 class InstallRule:
     """How dependencies are installed where the function's folder holds all of `files`; `runtime.yaml` declares them.
@@ -210,6 +229,8 @@ class InstallRule:
     run: tuple[str, ...]
     result: str
     environment: tuple[tuple[str, str], ...] = ()
+    what: str = INSTALLING  # in messages, before the function's name
+    carries: str | None = None  # digest of the runtime's own files that end in the result; None where none do
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +249,14 @@ class CompileRule:
 class WarmRule:
     """What loads a finished bundle once, with no network, to fill a cache of compiled code; in `runtime.yaml`.
 
-    `{handler}` in `run` stands for the function's handler. The bundle lies at /fn/app, read-only; the cache is what the
-    command leaves in /fn/cache. It counts in no digest, and a load that fails only leaves less of it.
+    The words `{handler}` and `{contract}` in `run` stand for the function's own, the latter empty where none is
+    configured. The bundle lies at /fn/app, read-only; the cache is what the command leaves in /fn/cache. It counts in
+    no digest, and a load that fails only leaves less of it. `suffix`: of a file that the folder must have, for there to
+    be anything to load.
     """
 
     run: tuple[str, ...]
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +299,13 @@ class RuntimeSpec:
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
     code: CodeRule = CodeRule()
     detect: tuple[DetectRule, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()  # the environment of a `command` on this runtime: PATH and the like
+    booted_as: str = ""  # whose agent `agent` is, where it is not this runtime's own (assets.runtime_of)
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None
+
+    @property
+    def tier(self) -> str:
+        """What a booted agent calls itself, and what the pool keeps it by: functions that share it share boots."""
+        return self.booted_as or self.name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fnctl.config.command import unfit_program
 from fnctl.config.detect.exports import missing_export
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import MIN_MEMORY_MB, FunctionEntry
+from fnctl.config.keys import FUNCTION, MIN_MEMORY_MB, FunctionEntry
 from fnctl.config.problems import did_you_mean
 from fnctl.model import Contract, Model, RuntimeSpec
 
@@ -60,12 +61,36 @@ def _near_file(handler: str, folder: Path, spec: RuntimeSpec) -> str | None:
     return did_you_mean(handler, files) if files else None
 
 
+def check_command(entry: FunctionEntry, command: tuple[str, ...], folder: Path, document: Document, loc: Loc) -> None:
+    for key in ("handler", "initializer"):
+        if getattr(entry, key) is not None:
+            text = f"{of(loc)} has a `command`, and so no `{key}`"
+            document.problem((*loc, key), text, "a command is a program that listens by itself; remove one of the two")
+    if entry.contract not in (None, Contract.COMMAND):
+        text = f"{of(loc)} has a `command` and the contract `{entry.contract}`"
+        document.problem((*loc, "contract"), text, "a command's contract is `command`: leave the key out")
+    if (unfit := unfit_program(command[0], folder)) is not None:
+        document.problem((*loc, "command"), f"command of {of(loc)}: {unfit[0]}", unfit[1])
+
+
+def check_port(port: str, document: Document, loc: Loc) -> None:
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        text = f"PORT of {of(loc)} is `{port}`"
+        document.problem((*loc, "environment", "PORT"), text, "a number from 1 to 65535: where the command listens")
+
+
 def check_contract(
     entry: FunctionEntry, contract: Contract | None, handler: str, folder: Path, spec: RuntimeSpec, document: Document,
     loc: Loc,
 ) -> None:  # fmt: skip
     """The runtime must know the contract, the handler must be of its kind, and an initializer needs one that has it."""
-    if contract is not None and contract not in spec.contracts:
+    if contract is Contract.COMMAND:
+        hint = "`command: [PROGRAM, ARGUMENT]` says what is to run"
+        document.problem((*loc, "contract"), f"{of(loc)} has the contract `command` and no `command`", hint)
+    elif spec.contracts == (Contract.COMMAND,):
+        hint = "`command: [PROGRAM, ARGUMENT]` says what is to run"
+        document.problem((*loc, "runtime"), f"{of(loc)} has the runtime `{spec.name}` and no `command`", hint)
+    elif contract is not None and contract not in spec.contracts:
         hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
         document.problem((*loc, "contract"), f"{of(loc)} has the contract `{contract}`", hint)
     elif (
@@ -99,6 +124,9 @@ def check_limits(entry: FunctionEntry, document: Document, loc: Loc) -> None:
     if entry.memory < MIN_MEMORY_MB:
         text = f"memory of {of(loc)} is {entry.memory}m; the least is {MIN_MEMORY_MB}m"
         document.problem((*loc, "memory"), text)
+    if entry.tmp != FUNCTION["tmp_mb"] and not 1 <= entry.tmp <= entry.memory:
+        text = f"tmp of {of(loc)} is {entry.tmp}m, of a memory of {entry.memory}m"
+        document.problem((*loc, "tmp"), text, "/tmp is in memory and counts as such: raise `memory`, too")
     for key, value in (("timeout", entry.timeout), ("idle_timeout", entry.idle_timeout)):
         if value <= 0:
             document.problem((*loc, key), f"{key} of {of(loc)} must be more than nothing")

@@ -46,13 +46,18 @@ class Document:
 
 
 def read(
-    path: Path, label: str, environ: Mapping[str, str], verbatim: Callable[[Loc], bool] = lambda loc: False
+    path: Path,
+    label: str,
+    environ: Mapping[str, str],
+    verbatim: Callable[[Loc], bool] = lambda loc: False,
+    later: Callable[[Loc, str], bool] = lambda loc, name: False,
 ) -> Document:
     """Parse one file. What is wrong with it is in `problems`, and `data` is None where it could not be read at all.
 
-    Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number.
+    Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number. Where
+    `later` says so of a variable, its `${NAME}` stays as it is: it is known only where the value is used.
     """
-    return _read(path, label, lambda document: _Reader(document, environ, verbatim))
+    return _read(path, label, lambda document: _Reader(document, environ, verbatim, later))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,17 @@ def _broken(label: str, error: MarkedYAMLError) -> Problem:
 class _Reader:
     """Walks the node graph once, keeping lines and problems in the document."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str], verbatim: Callable[[Loc], bool]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        environ: Mapping[str, str],
+        verbatim: Callable[[Loc], bool],
+        later: Callable[[Loc, str], bool],
+    ) -> None:
         self._document = document
         self._environ = environ
         self._verbatim = verbatim
+        self._later = later
         self._open: set[int] = set()
         self._left = MAX_VALUES
 
@@ -165,6 +177,8 @@ class _Reader:
                 hint = "write ${NAME} or ${NAME:-default}; a plain $ before { is written $$"
                 self._document.problem(loc, "`${` is not followed by a name and `}`", hint)
                 return ""
+            if self._later(loc, name):
+                return found[0]
             value = self._environ.get(name)
             if value or (value is not None and default is None):
                 return value
@@ -180,7 +194,7 @@ class _ForeignReader(_Reader):
     """Fills nothing in: what a `${…}` means is that platform's business."""
 
     def __init__(self, document: Document) -> None:
-        super().__init__(document, {}, lambda loc: False)
+        super().__init__(document, {}, lambda loc: False, lambda loc, name: False)
 
     def value(self, node: Node, loc: Loc) -> Any:
         value = super().value(node, loc)

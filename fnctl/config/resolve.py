@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl.config.checks import check_contract, check_handler, check_limits, module_files, of
+from fnctl.assets import command_runtime
+from fnctl.config import dotenv
+from fnctl.config.checks import check_command, check_contract, check_handler, check_limits, check_port, module_files, of
 from fnctl.config.detect import Choice, Detection, Finding, look
 from fnctl.config.detect.doubt import settling, summary
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import FunctionEntry
+from fnctl.config.keys import ONE_AT_A_TIME, FunctionEntry
 from fnctl.config.nearest import nearest
 from fnctl.config.problems import did_you_mean
-from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale, Secret
 
 Runtimes = Mapping[str, RuntimeSpec]
 
@@ -28,32 +30,49 @@ class _Code:
     initializer: str | None
 
 
-def resolve(name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Runtimes) -> Function | None:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a project has beside its functions' own entries."""
+
+    environ: Mapping[str, str]  # fills variables in environment files
+    secrets: Mapping[str, Secret]
+
+
+def resolve(
+    name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Runtimes, given: Given
+) -> Function | None:
     """None where something is wrong; the document's problems then say what."""
     before = len(document.problems)
     folder = _folder(entry, document, loc)
     code = _code(entry, folder, document, loc, runtimes) if folder else None
+    environment = {**_from_files(entry, document, loc, given), **entry.environment}
+    secrets = _secrets(entry, document, loc, given)
     check_limits(entry, document, loc)
-    if folder and code:
+    if folder and code and entry.command:
+        check_command(entry, entry.command, folder, document, loc)
+        check_port(environment.get("PORT", "3000"), document, loc)
+    elif folder and code:
         check_handler("handler", code.handler, folder, code.runtime, document, loc)
         check_contract(entry, code.contract, code.handler, folder, code.runtime, document, loc)
     if len(document.problems) > before or folder is None or code is None:
         return None
-    ephemeral = entry.model is Model.EPHEMERAL
     return Function(
         name=name,
         path=folder,
         runtime=code.runtime.name,
         handler=code.handler,
+        command=entry.command or (),
         contract=code.contract,
         initializer=code.initializer,
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
-        environment=tuple(sorted(entry.environment.items())),
+        environment=tuple(sorted(environment.items())),
+        secrets=secrets,
         timeout_s=entry.timeout,
         memory_mb=entry.memory,
+        tmp_mb=entry.tmp,
         cpus=entry.cpus,
-        concurrency=1 if ephemeral else entry.concurrency or code.runtime.code.concurrency,
+        concurrency=_concurrency(entry, code),
         queue=entry.queue,
         scale=Scale(entry.scale.min, entry.scale.max),
         idle_timeout_s=entry.idle_timeout,
@@ -62,9 +81,14 @@ def resolve(name: str, entry: FunctionEntry, document: Document, loc: Loc, runti
     )
 
 
+def _concurrency(entry: FunctionEntry, code: _Code) -> int:
+    if entry.model is Model.EPHEMERAL:
+        return 1
+    return entry.concurrency or (1 if code.contract in ONE_AT_A_TIME else code.runtime.code.concurrency)
+
+
 def _folder(entry: FunctionEntry, document: Document, loc: Loc) -> Path | None:
-    base = document.path if document.path.is_dir() else document.path.parent
-    folder = (base / entry.path).resolve()
+    folder = (_base(document) / entry.path).resolve()
     if folder.is_dir():
         return folder
     found = "is a file" if folder.is_file() else "does not exist"
@@ -77,6 +101,8 @@ def _code(entry: FunctionEntry, folder: Path, document: Document, loc: Loc, runt
     spec = _named(entry, document, loc, runtimes)
     if entry.runtime is not None and spec is None:
         return None
+    if entry.command:
+        return _Code(spec or command_runtime(runtimes), "", Contract.COMMAND, None)
     spec = spec or _by_handler(entry.handler, folder, runtimes)
     if spec and entry.handler is not None:
         return _Code(spec, entry.handler, entry.contract, entry.initializer)
@@ -156,3 +182,32 @@ def _for(finding: Finding, document: Document, loc: Loc, runtimes: Runtimes) -> 
     if found.spec is None:
         document.problem(loc, f"{found.word} in {of(loc)}", found.hint)
     return found.spec
+
+
+def _from_files(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> dict[str, str]:
+    """The variables of `env_file`, the last file's winning. What is wrong in a file is told with its own lines."""
+    found: dict[str, str] = {}
+    for name in entry.env_file:
+        path = _base(document) / name
+        if not path.is_file():
+            text = f"env_file `{name}` of {of(loc)} does not exist"
+            document.problem((*loc, "env_file"), text, "it is relative to this file")
+            continue
+        variables, problems = dotenv.read(path, name, given.environ)
+        found |= variables
+        document.problems += problems
+    return found
+
+
+def _secrets(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> tuple[Secret, ...]:
+    for index, name in enumerate(entry.secrets):
+        if name not in given.secrets:
+            hint = (
+                did_you_mean(name, given.secrets) if given.secrets else f"secrets: {{{name}: {{file: ./{name}.txt}}}}"
+            )
+            document.problem((*loc, "secrets", index), f"secret `{name}` of {of(loc)} is not declared", hint)
+    return tuple(given.secrets[name] for name in dict.fromkeys(entry.secrets) if name in given.secrets)
+
+
+def _base(document: Document) -> Path:
+    return document.path if document.path.is_dir() else document.path.parent

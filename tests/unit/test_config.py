@@ -84,6 +84,18 @@ def test_concurrency_depends_on_the_language(tmp_path: Path) -> None:
     assert {each.name: each.concurrency for each in project.functions} == {"todos": 64, "api": 16}
 
 
+@pytest.mark.parametrize(
+    ("keys", "concurrency"),
+    [("contract: lambda", 1), ("contract: lambda\n    concurrency: 8", 8), ("contract: openfaas", 64)],
+)
+def test_concurrency_is_what_the_contracts_platform_promises(tmp_path: Path, keys: str, concurrency: int) -> None:
+    known = {name: replace(spec, contracts=tuple(Contract)) for name, spec in RUNTIMES.items()}
+    load(tmp_path, TODOS)
+    (tmp_path / "fnctl.yaml").write_text(f"{TODOS}    {keys}\n")
+    project = config.load(tmp_path, environ={}, runtimes=known)
+    assert project.functions[0].concurrency == concurrency
+
+
 def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> None:
     load(tmp_path, TODOS)
     project = config.load(tmp_path / "todos", environ={}, runtimes=RUNTIMES)
