@@ -24,8 +24,8 @@ _BRACKET = re.compile(r"[()\[\]{},]")
 _NAME = r"[A-Za-z_$][\w$]*"
 _ASSIGNED = re.compile(rf"(?<![\w$.])(?:module\s*\.\s*)?exports\s*\.\s*({_NAME})\s*=(?![=>])")
 _WHOLE = re.compile(r"(?<![\w$.])module\s*\.\s*exports\s*=(?![=>])")
-_CHAIN = re.compile(rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){{0,8}}")  # a = exports.b = value
-    rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){0, 8}"
+_CHAIN = re.compile(
+    rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){{0,8}}"
 )  # a = exports.b = value
 _DECLARED = re.compile(
     rf"(?<![\w$.])export\s+(?:(?P<default>default)\s+)?(?:async\s+)?(?:function\s*\*?\s*(?P<function>{_NAME})?\s*(?=\()"

@@ -64,6 +64,11 @@ TOLD = {
         "index.handler",
         C.FC_EVENT,
     ),
+    "fc 3.0 behind http": (
+        {"index.js": "exports.handler = async (event, context) => JSON.parse(event).queryParameters.name\n"},
+        "index.handler",
+        C.FC3_HTTP,
+    ),
     "fc in python": (
         {"index.py": "import json\ndef handler(event, context):\n    e = json.loads(event)\n    context.request_id\n"},
         "index.handler",
