@@ -57,7 +57,8 @@ def test_it_is_served_as_it_is(tmp_path: Path, app: str) -> None:
 
 
 LAMBDA = {
-    "serverless.yml": "service: todos\nprovider:\n  name: aws\n  runtime: nodejs20.x\n  environment: {GREETING: Hello}\n"
+    "serverless.yml": "service: todos\nprovider:\n  name: aws\n  runtime: nodejs20.x\n"
+    "  environment: {GREETING: Hello}\n"
     "functions:\n  greet:\n    handler: src/greet.handler\n    memorySize: 128\n    events:\n"
     "      - httpApi: 'GET /hello/{name}'\n      - schedule: rate(1 day)\n"
     "  missing:\n    handler: src/greet.missing\n    events: [{httpApi: 'POST /todos'}]\n",
