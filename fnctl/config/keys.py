@@ -15,6 +15,7 @@ MIN_MEMORY_MB = 32  # an interpreter does not start in less
 DEFAULT_CONCURRENCY = {"node": 64, "python": 16}  # an event loop takes many at a time, a thread each takes fewer
 # Their platforms run one invocation at a time in an instance, so that code for them may keep its state in globals.
 ONE_AT_A_TIME = frozenset({Contract.LAMBDA, Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP, Contract.OPENWHISK})
+WITH_INITIALIZER = frozenset({Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP})
 
 # model.py declares the defaults, once. (A slotted dataclass keeps them in its fields only.)
 FUNCTION: dict[str, Any] = {each.name: each.default for each in fields(Function)}

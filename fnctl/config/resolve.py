@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fnctl.config.detect import detect
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, ONE_AT_A_TIME, FunctionEntry
+from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, ONE_AT_A_TIME, WITH_INITIALIZER, FunctionEntry
 from fnctl.config.problems import did_you_mean
 from fnctl.model import Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
 
@@ -38,6 +38,9 @@ def resolve(
     if spec and entry.contract is not None and entry.contract not in spec.contracts:
         hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
         document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{entry.contract}`", hint)
+    if entry.initializer is not None and entry.contract is not None and entry.contract not in WITH_INITIALIZER:
+        hint = f"contracts with one: {', '.join(sorted(WITH_INITIALIZER))}"
+        document.problem((*loc, "initializer"), f"the contract `{entry.contract}` has no initializer", hint)
     if len(document.problems) > before or folder is None or spec is None or handler is None:
         return None
     return Function(

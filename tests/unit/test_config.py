@@ -123,6 +123,12 @@ def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> No
         (TODOS + "    queue: many\n", 6, "functions.todos.queue must be a whole number, found `many`", None),
         (TODOS + "    queue: true\n", 6, "`true` is not a number", None),
         (TODOS + "    model: ephemral\n", 6, "cannot be `ephemral`", "did you mean `ephemeral`?"),
+        (
+            TODOS + "    contract: event\n    initializer: index.start\n",
+            7,
+            "the contract `event` has no initializer",
+            "fc-event",
+        ),
         (TODOS + "    model: ephemeral\n    concurrency: 4\n", 7, "cannot have a concurrency of 4", "resident"),
         (TODOS + "    isolation: process\n", 6, "`isolation`", "ephemeral"),
         (TODOS + "    scale: {min: 4, max: 2}\n", 6, "scale.min 4", None),
