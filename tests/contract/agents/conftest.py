@@ -16,7 +16,7 @@ from fnctl.build import layers
 from fnctl.engine.docker import DockerEngine
 from fnctl.progress import Silent
 
-RUNTIMES = ("node24", "python3.13")
+RUNTIMES = ("node24", "php8.4", "python3.13")
 
 Start = Callable[..., SandboxHost]
 

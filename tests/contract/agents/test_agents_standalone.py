@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from container import Container, docker
 from languages import LANGUAGES, Language
-from sandbox_host import WAIT_S
 
 from fnctl import assets
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
-
-
-def docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60)
-    return (done.stdout + done.stderr).strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    name: str
-
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """The first answer, as soon as the server is up."""
-        address = docker("port", self.name, "9000/tcp").splitlines()[0]
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            client = http.client.HTTPConnection(address, timeout=WAIT_S)
-            with contextlib.closing(client):
-                try:
-                    client.request(method, path, body=body, headers={"Content-Type": "application/json"})
-                    response = client.getresponse()
-                    return response.status, response.read()
-                except (ConnectionError, http.client.HTTPException):
-                    if time.monotonic() > deadline:
-                        raise AssertionError(docker("logs", self.name)) from None
-                    time.sleep(0.05)
-
-    def stop(self) -> int:
-        """`docker stop`; the exit code."""
-        docker("stop", "-t", "20", self.name)
-        return int(docker("inspect", "-f", "{{.State.ExitCode}}", self.name))
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
 
 @pytest.fixture(params=LANGUAGES, ids=str)
@@ -95,7 +60,7 @@ def test_a_web_app_listens_on_the_port(serving: Container) -> None:
     assert serving.stop() == 0
 
 
-@pytest.mark.parametrize("serving", ["events.echo"], indirect=True)
+@pytest.mark.parametrize("serving", ["events.mirror"], indirect=True)
 def test_a_handler_is_invoked_over_http(serving: Container) -> None:
     status, body = serving.request("POST", "/a?b=1", b'{"x":1}')
     assert status == 200
