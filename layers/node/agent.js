@@ -16,6 +16,9 @@ const { Serving } = require('./serving.js');
 const ROOT = process.env.FNCTL_ROOT ?? '/fn';
 const RUNTIME = `node${process.versions.node.split('.')[0]}`;
 
+// The agent's own that not every function needs (own.js loads them when one does).
+const LATER = ['./apps.js', './events.js'];
+
 class Agent {
   constructor() {
     this.serving = null;
@@ -128,7 +131,10 @@ function start() {
 
 // Booted for a function that is known, what that does not load would be loaded for nothing.
 const ahead = process.env.FNCTL_PRELOAD !== '0';
-if (ahead) preload();
+if (ahead) {
+  preload();
+  for (const name of LATER) require(name);
+}
 if (process.argv.includes('--serve')) require('./standalone.js').serve();
 else if (ahead) rehearse(start);
 else start();
