@@ -47,7 +47,8 @@ def test_a_length_that_a_page_announces_is_kept(start: Start) -> None:
 
 def test_what_the_site_hides_and_what_it_finds(start: Start) -> None:
     files = {"public/index.php": "<?php echo 'front ', $_SERVER['PATH_INFO'] ?? '';", "secret.txt": "outside",
-             "public/.hidden/a.txt": "hidden", "public/sub/index.php": "<?php echo 'sub';", "public/doc/index.html": "doc",
+             "public/.hidden/a.txt": "hidden", "public/sub/index.php": "<?php echo 'sub';",
+             "public/doc/index.html": "doc",
              "public/a b.txt": "spaced"}  # fmt: skip
     host = start(RUNTIME, files)
     host.load("public/index.php")
