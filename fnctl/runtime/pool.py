@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engin
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import EngineError, FnctlError, NoCapacity
 from fnctl.model import RuntimeSpec, SandboxSpec
-from fnctl.policy import PoolPolicy
+from fnctl.policy import PoolPolicy, Targets
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.janitor import Janitor
@@ -28,6 +28,7 @@ T = TypeVar("T")
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
 # More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
 PARALLEL_CREATES = 2
+TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
@@ -38,14 +39,26 @@ BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """`target`: pooled instances to keep; `runtimes`: each booted ahead in one of them, as far as they go."""
+    """`warm`: first calls at once that the pool is ready for. So many instances have a runtime booted, shared out among
+    `runtimes`, and as many base containers stand behind them; without runtimes, it is base containers alone."""
 
-    target: int
+    warm: int
     image: str
     project: str
     run: str
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
+    tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
+
+
+def shares(warm: int, runtimes: Sequence[RuntimeSpec]) -> Targets:
+    """What a pool of this size holds that does not learn. The first runtimes get one more where it does not come out.
+
+    The more general tier is never the smaller one: a base container costs a tenth of a booted one, and is where the
+    next booted one comes from.
+    """
+    booted = {spec.tier: len(range(place, warm, len(runtimes))) for place, spec in enumerate(runtimes)}
+    return Targets(warm, {name: count for name, count in booted.items() if count})
 
 
 _UNFIT = 9
@@ -76,11 +89,10 @@ class Pool(Keeper):
         cgroup_of: Callable[[int], Cgroup | None] = Cgroup.of,
         policy: PoolPolicy | None = None,
     ) -> None:
-        """`policy` sizes the pool from the first calls it is told of; without one, the target stays as set."""
+        """`policy` sizes the pool from the first calls it is told of; without one, it stays as set."""
         self.settings = settings
-        self.target = settings.target
         self._policy = policy
-        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
+        self._size(shares(settings.warm, settings.runtimes) if policy is None else policy.targets(time.monotonic()))
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -170,6 +182,7 @@ class Pool(Keeper):
             uid=slot.uid,
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
+            tmp_mb=self.settings.tmp_mb,
             auto_remove=True,
         )
 
@@ -222,8 +235,11 @@ class Pool(Keeper):
         return self._lacking()[: max(0, self.target - self._has_booted().total())]
 
     def _lacking(self) -> list[RuntimeSpec]:
+        """One of each runtime before a second of any."""
         has = self._has_booted()
-        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
+        lacking = {spec.tier: self._booted.get(spec.tier, 0) - has[spec.tier] for spec in self.settings.runtimes}
+        rounds = range(max(lacking.values(), default=0))
+        return [spec for turn in rounds for spec in self.settings.runtimes if turn < lacking[spec.tier]]
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -232,8 +248,11 @@ class Pool(Keeper):
 
     def _resize(self) -> None:
         if self._policy is not None:
-            wanted = self._policy.targets(time.monotonic())
-            self.target, self._booted = wanted.total, wanted.booted
+            self._size(self._policy.targets(time.monotonic()))
+
+    def _size(self, wanted: Targets) -> None:
+        """`target`: pooled instances to keep; `_booted`: how many of them with each runtime."""
+        self.target, self._booted = wanted.total, wanted.booted
 
     def _drop_surplus(self) -> None:
         """Boots past what is wanted of their runtime go first, then bare containers; the oldest of each first."""
@@ -249,7 +268,7 @@ class Pool(Keeper):
 
     def _make_room(self) -> None:
         """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
         for member in self.members:
             # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
             if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
@@ -308,7 +327,7 @@ class Pool(Keeper):
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
-            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:

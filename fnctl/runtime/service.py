@@ -23,7 +23,7 @@ from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter
 from fnctl.runtime.nodes import Nodes
-from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.pool import TMP_MB, Pool, PoolSettings
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
 from fnctl.runtime.uids import UidClaim
@@ -54,10 +54,11 @@ class Service:
         self._engine = engine
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
-        self._nodes = Nodes(engine, project, image, self.run_id)
+        self._nodes = Nodes(engine, project, image, self.run_id, self.paths.slots)
         self._uids = UidClaim()
         self._stage = Stage(self.paths.slots / "staged")
-        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes))
+        tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
+        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), tmp_mb=tmp_mb)
         self.pool = Pool(
             engine,
             self._executor,

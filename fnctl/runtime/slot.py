@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,24 @@ class Slot:
     def place(self, staged: Path) -> None:
         """Put a staged tree at `app`: one rename, so that the sandbox sees all of it or nothing."""
         staged.rename(self.folder / "app")
+
+    def give(self, secrets: Mapping[str, bytes]) -> None:
+        """Put secrets at `secrets`, one rename, for the slot's user alone.
+
+        Where fnctl is not root it can give no file away: then others are kept out by the folders above (0700).
+        """
+        fresh = self.folder / ".secrets"
+        fresh.mkdir(mode=0o755)
+        fresh.chmod(0o755)
+        owned = os.getuid() == 0
+        for name, content in secrets.items():
+            path = fresh / name
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_bytes(content)
+            path.chmod(0o400 if owned else 0o444)
+            if owned:
+                os.chown(path, self.uid, self.uid)
+        fresh.rename(self.folder / "secrets")
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

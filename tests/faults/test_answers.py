@@ -39,7 +39,7 @@ def test_what_is_no_answer_is_a_502_that_says_which(fnctl: Running, function: st
 
 @pytest.mark.parametrize("function", ["hang", "hang-python", "spin", "spin-node", "spin-once"])
 def test_what_hangs_is_a_504_at_its_deadline_and_never_used_again(fnctl: Running, function: str) -> None:
-    """Within 200 ms of it: on a machine that is busy with other things, in one of three tries."""
+    """Within 200 ms of it. On a busy machine one of three is; what is late by rule never is."""
     late_ms: list[float] = []
     while min(late_ms, default=LATE_MS) >= LATE_MS:
         assert len(late_ms) < 3, f"the 504 came {late_ms} ms late"

@@ -17,7 +17,7 @@ NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def named_in(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
 
@@ -28,7 +28,7 @@ def test_a_fault_is_shown_by_tests_that_exist(row: str) -> None:
     named = NAMED.findall(shown)
     assert named, "no test is named"
     assert NAMED.sub("", shown).strip() == "", "something there is not a test"
-    assert [f"{file}::{test}" for file, test in named if test not in tests_in(TESTS / file)] == []
+    assert [f"{file}::{test}" for file, test in named if test not in named_in(TESTS / file)] == []
 
 
 def test_there_are_faults_on_the_page() -> None:
