@@ -196,7 +196,7 @@ def raise_descriptors() -> None:
     FnctlError, before anything is made, where that is too few to serve with.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < LEAST_FILES:
+    if hard != resource.RLIM_INFINITY and hard < LEAST_FILES:
         raise FnctlError(
             f"this process may have {hard} open files, and a run needs {LEAST_FILES} at least",
             hint="`ulimit -Hn` shows the limit; it is raised in /etc/security/limits.conf, or LimitNOFILE= of systemd",
