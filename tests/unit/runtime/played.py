@@ -25,6 +25,7 @@ from fnctl.runtime.slot import Slots, Stage
 
 NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
 PYTHON = RuntimeSpec("python3.13", "python", "3.13.0", Path("/nowhere"), ("/opt/python-agent",))
+WAIT_S = 30.0  # for what must come; a busy machine may take its time over it
 AGENTS = {Path(spec.agent[0]).name: spec.name for spec in (NODE, PYTHON)}
 
 
@@ -224,9 +225,9 @@ class Stage1:
         self.pool.start()
         for code in codes:
             await self.scheduler.deploy(code)
-        await asyncio.wait_for(self.pool.full(), 5)
+        await asyncio.wait_for(self.pool.full(), WAIT_S)
 
-    async def lease(self, name: str = "todos", timeout_s: float = 5.0) -> Lease:
+    async def lease(self, name: str = "todos", timeout_s: float = WAIT_S) -> Lease:
         """A lease, at once or after a wait; raises what the queue answers."""
         if (lease := self.scheduler.try_acquire(name)) is not None:
             return lease
@@ -248,13 +249,13 @@ class Stage1:
 
     async def close(self) -> None:
         await self.scheduler.close()
-        await asyncio.wait_for(self.pool.close(), 5)
+        await asyncio.wait_for(self.pool.close(), WAIT_S)
         self.executor.shutdown()
         for _ in range(5):  # transports that were closed last say so on the loop's next turns
             await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Turn the loop until the condition holds."""
 
     async def turn() -> None:

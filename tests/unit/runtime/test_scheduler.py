@@ -16,7 +16,7 @@ from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.runtime.instance import GRACE_S
 from fnctl.runtime.lifecycle import State
 from fnctl.runtime.reaper import reap
-from tests.unit.runtime.played import Stage1, until
+from tests.unit.runtime.played import WAIT_S, Stage1, until
 
 History = Callable[[Stage1], Awaitable[None]]
 
@@ -84,7 +84,7 @@ def test_a_receipt_counts_only_the_part_of_a_boot_that_was_waited_for(tmp_path: 
         asked = loop.time()
         waiting = stage.enqueue()
         loop.call_soon(gate.set)
-        lease = await asyncio.wait_for(waiting, 5)
+        lease = await asyncio.wait_for(waiting, WAIT_S)
         waited_ms = (loop.time() - asked) * 1000
         assert lease.start is StartKind.BASE
         assert (
@@ -130,7 +130,7 @@ def test_an_instance_serves_many_at_once_up_to_its_concurrency(tmp_path: Path) -
         assert len({id(lease.connection) for lease in leases}) == 3
         fourth = stage.enqueue()
         leases[0].release(reusable=True)
-        got = await asyncio.wait_for(fourth, 5)
+        got = await asyncio.wait_for(fourth, WAIT_S)
         assert got.connection is leases[0].connection
         for lease in (*leases[1:], got):
             lease.release(reusable=True)
@@ -147,8 +147,8 @@ def test_the_queue_is_bounded(tmp_path: Path) -> None:
             stage.enqueue()
         assert refused.value.retry_after_s == 1
         held.release(reusable=True)
-        (await asyncio.wait_for(first, 5)).release(reusable=True)
-        (await asyncio.wait_for(second, 5)).release(reusable=True)
+        (await asyncio.wait_for(first, WAIT_S)).release(reusable=True)
+        (await asyncio.wait_for(second, WAIT_S)).release(reusable=True)
 
     play(tmp_path, history)
 
@@ -181,7 +181,7 @@ def test_a_load_error_reaches_every_waiter_with_its_place(tmp_path: Path) -> Non
         await stage.start(stage.code(scale=Scale(0, 1)))
         answers = [stage.enqueue() for _ in range(3)]
         for answer in answers:
-            error = await asyncio.wait_for(answer, 5)
+            error = await asyncio.wait_for(answer, WAIT_S)
             assert isinstance(error, LoadError)
             assert "index.js:3: SyntaxError: Unexpected token" in error.message
         # at once and without burning another pooled instance
@@ -236,7 +236,7 @@ def test_a_crash_is_told_with_its_exit_code_and_the_next_call_works(tmp_path: Pa
         stage.sandbox_of(lease).exit(code=3)
         why: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         lease.failure(why.set_result)
-        error = await asyncio.wait_for(why, 5)
+        error = await asyncio.wait_for(why, WAIT_S)
         assert isinstance(error, FunctionError)
         assert "exit code 3" in error.message
         lease.release(reusable=False, error=error)
@@ -344,7 +344,7 @@ def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
         assert stage.scheduler.try_acquire("todos") is None
         waiting = stage.enqueue()
         await stage.sandbox_of(lease).done()
-        again = await asyncio.wait_for(waiting, 5)
+        again = await asyncio.wait_for(waiting, WAIT_S)
         assert again.instance == lease.instance
         assert again.start is StartKind.WARM
         again.release(reusable=True)
@@ -449,7 +449,7 @@ def test_a_burst_of_first_calls_is_answered_within_the_scale(tmp_path: Path) -> 
         answers = [stage.enqueue() for _ in range(40)]
         seen = set()
         for answer in answers:
-            lease = await asyncio.wait_for(answer, 10)
+            lease = await asyncio.wait_for(answer, WAIT_S)
             seen.add(lease.instance)
             lease.release(reusable=True)
         assert 1 <= len(seen) <= 3
