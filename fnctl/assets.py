@@ -148,7 +148,7 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
 
 
 def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
-    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""))
+    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""), ahead=bool(rule.get("ahead")))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:

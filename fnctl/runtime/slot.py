@@ -35,6 +35,12 @@ class Slot:
         """Put a staged tree at `app`: one rename, so that the sandbox sees all of it or nothing."""
         staged.rename(self.folder / "app")
 
+    def place_ahead(self, cache: Path) -> None:
+        """Put a bundle's cache at `ahead`, before any of its code (blocking)."""
+        partial = self.folder / "ahead.partial"
+        link_tree(cache, partial)
+        partial.rename(self.folder / "ahead")
+
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
