@@ -9,6 +9,7 @@ const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
 const own = require('./own.js');
+const pack = require('./pack.js');
 const program = require('./program.js');
 const { rehearse } = require('./rehearse.js');
 const { Serving } = require('./serving.js');
@@ -30,6 +31,12 @@ class Agent {
   receive(message) {
     if (message.op === 'load') this.load(message);
     else if (message.op === 'dial') this.serving?.dial(message.n);
+    else if (message.op === 'ahead') this.readAhead(message.folder);
+  }
+
+  readAhead(folder) {
+    pack.readAhead(folder);
+    this.control.send({ op: 'ahead' });
   }
 
   load(load) {
