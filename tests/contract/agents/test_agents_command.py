@@ -232,7 +232,7 @@ def test_one_that_listens_elsewhere_is_told_of(start: Start) -> None:
     host = start("command")
     host.send_load("", command=[NODE, "-e", "require('net').createServer().listen(8123)"])
     told = host.agent.expect("waiting")["for"]
-    while "8123" not in told:
+    while "listens on port" not in told:
         told = host.agent.expect("waiting")["for"]
     assert "to listen on port 3000 ($PORT); it listens on port 8123" in told
 
