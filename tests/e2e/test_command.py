@@ -81,7 +81,7 @@ x-native: &native {path: native, command: [./server]}
 x-files: &files {path: files, runtime: python3.13, command: python -m http.server $PORT}
 functions:
   script: *script
-  node: *node
+  node: {<<: *node, command: npm start}
   gunicorn: *gunicorn
   native: *native
   files: *files
@@ -100,7 +100,8 @@ functions:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     source = tmp_path_factory.mktemp("commands")
     files = {
-        "fnctl.yaml": PROJECT, "script/server.pl": PERL, "node/server.js": NODE, "gunicorn/app.py": WSGI,
+        "fnctl.yaml": PROJECT, "script/server.pl": PERL, "node/server.js": NODE,
+        "node/package.json": '{"scripts": {"start": "node server.js"}}', "gunicorn/app.py": WSGI,
         "gunicorn/requirements.txt": "gunicorn\n", "files/index.html": "a file\n", "native/.dockerignore": "*.c\n",
     }  # fmt: skip
     for name, text in files.items():
