@@ -92,6 +92,7 @@ functions:
   files-once: {<<: [*files, *once]}
   missing: {path: files, command: [nosuch-program]}
   early: {path: files, command: [sh, -c, "echo one; echo the last word >&2; exit 7"]}
+  space: {path: files, command: [sh, -c, "df -m /tmp; exit 1"], tmp: 100m}
   elsewhere: {path: files, runtime: python3.13, command: python -m http.server 8123, timeout: 1s}
 """
 
@@ -176,6 +177,7 @@ def test_a_crash_is_told_and_the_next_call_served(running: Running, function: st
     [
         ("missing", 502, "load", ("no program nosuch-program on the PATH",)),
         ("early", 502, "load", ("exit code 7 before it listened on port 3000", "the last word")),
+        ("space", 502, "load", (" 100 ",)),
         ("elsewhere", 504, "load_timeout", ("port 3000 ($PORT)", "it listens on port 8123")),
     ],
 )
