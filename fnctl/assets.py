@@ -6,13 +6,25 @@ in fnctl knows their names. layers/README.md is the reference of the file.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CompileRule, Contract, Function, InstallRule, RuntimeSpec, WarmRule
+from fnctl.model import (
+    INSTALLING,
+    CodeRule,
+    CompileRule,
+    Contract,
+    DetectRule,
+    Function,
+    InstallRule,
+    RuntimeSpec,
+    WarmRule,
+)
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -122,7 +134,7 @@ def read_layer(folder: Path) -> Layer:
         return _layer(folder, _load(file))
     except KeyError as missing:
         raise ConfigError(f"{file}: key {missing} is missing") from missing
-    except (TypeError, ValueError, AttributeError) as wrong:
+    except (TypeError, ValueError, AttributeError, re.error) as wrong:
         raise ConfigError(f"{file}: {wrong}", hint="layers/node/runtime.yaml shows every key") from wrong
 
 
@@ -160,14 +172,36 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         environment=_pairs(entry.get("environment", {}), name),
         commands=_pairs(data.get("commands", {}), name),
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
-        install=tuple(_install(rule, name) for rule in data.get("install", [])),
+        code=_code(data.get("code", {})),
+        detect=tuple(_detect(rule) for rule in data.get("detect", [])),
+        install=tuple(_install(folder, rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
         warm=_warm(data["warm"], name) if "warm" in data else None,
     )
 
 
+def _code(rule: dict[str, Any]) -> CodeRule:
+    return CodeRule(
+        suffixes=tuple(rule.get("suffixes", ())),
+        modules=tuple(rule.get("modules", ())),
+        dotted=bool(rule.get("dotted", CodeRule().dotted)),
+        default_export=bool(rule.get("default_export", CodeRule().default_export)),
+        concurrency=int(rule.get("concurrency", CodeRule().concurrency)),
+    )
+
+
+def _detect(rule: dict[str, Any]) -> DetectRule:
+    return DetectRule(
+        file=rule["file"],
+        handler=rule["handler"],
+        contract=Contract(rule["contract"]),
+        beside=tuple(rule.get("beside", ())),
+        text=re.compile(rule["text"]).pattern if "text" in rule else None,
+    )
+
+
 def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
-    return WarmRule(run=tuple(part.replace("{runtime}", runtime) for part in rule["run"]))
+    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
@@ -178,13 +212,24 @@ def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
     )
 
 
-def _install(rule: dict[str, Any], runtime: str) -> InstallRule:
+def _install(folder: Path, rule: dict[str, Any], runtime: str) -> InstallRule:
     return InstallRule(
         files=_words(rule["files"], runtime),
         run=_words(rule["run"], runtime),
         result=rule["result"],
         environment=_pairs(rule.get("environment", {}), runtime),
+        what=rule.get("what", INSTALLING),
+        carries=_contents(folder, rule["carries"]) if "carries" in rule else None,
     )
+
+
+def _contents(folder: Path, names: list[str]) -> str:
+    """Over the names and contents of all files in these folders of a layer; hex."""
+    files = sorted(file for name in names for file in (folder / name).rglob("*") if file.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _words(words: list[str], runtime: str) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ def sandbox_dockerfile(runtimes_image: str, agents: Sequence[str], snippets: Seq
     )
 
 
+def tools_dockerfile(runtimes_image: str, agent: str, tools: Snippet) -> str:
+    """A runtime's tools for builds, which change seldom, then its own files."""
+    return f"FROM {runtimes_image}\n\n{_render(tools)}\n\nCOPY {agent}/ /opt/fnctl/{agent}/\n"
+
+
 def _render(snippet: Snippet) -> str:
     from jinja2 import Environment, StrictUndefined  # only where something is built: it takes 50 ms to import
 

@@ -96,4 +96,5 @@ def _fingerprint(
 def runtime_identity(spec: RuntimeSpec) -> list[str]:
     """What of a runtime decides about a bundle: its version, how it installs and compiles, and with which tools."""
     declared = (spec.folder / "runtime.yaml").read_bytes()  # holds the pins of the installers
-    return [spec.name, spec.version, hashlib.sha256(declared).hexdigest()]
+    carried = [rule.carries for rule in spec.install if rule.carries is not None]
+    return [spec.name, spec.version, hashlib.sha256(declared).hexdigest(), *carried]

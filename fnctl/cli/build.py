@@ -44,6 +44,7 @@ def build(
         raise UsageError("--verify builds, --dry-run does not", hint="give one of them")
     runtimes = assets.runtimes()
     project = config.load(Path.cwd(), file, runtimes=runtimes)
+    output.notes(project.notes)
     chosen = _chosen(project, functions or [])
     if dry_run:
         _show_steps(chosen, runtimes, project, form)

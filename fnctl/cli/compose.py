@@ -19,6 +19,7 @@ import uvloop
 from fnctl import assets, paths
 from fnctl.build import execute, layers
 from fnctl.cli import checks
+from fnctl.cli.undertaker import Undertaker
 from fnctl.engine.base import Engine
 from fnctl.engine.docker import DockerEngine
 from fnctl.errors import NotFound, UsageError
@@ -142,7 +143,7 @@ class Stack:
         )
         functions = tuple(code.function for code in prepared.codes)
         self.routes = Routes(functions)
-        self.gateway = Gateway(self.service.scheduler, self.routes, self.service.record)
+        self.gateway = Gateway(self.service.scheduler, self.routes, self.service.meter)
         self._admin = AdminServer(admin_app(self.status, self.request_stop, self.reap), self.service.paths.admin_socket)
         self.loop = asyncio.get_running_loop()
         self._edits: dict[str, Bundle] = {}  # by function, since it was started
@@ -270,10 +271,13 @@ async def _serve_until_asked(prepared: Prepared, ready: Future[Stack]) -> None:
 
 @asynccontextmanager
 async def running(prepared: Prepared, settings: ServeSettings) -> AsyncIterator[Stack]:
-    """A stack that is up; whatever happens, nothing of it is left afterwards."""
+    """A stack that is up; whatever happens, nothing of it is left afterwards, not even if this process is killed."""
     stack = Stack(prepared, settings)
+    undertaker = Undertaker(stack.service.run_id)
+    undertaker.hire()
     try:
         await stack.start()
         yield stack
     finally:
         await stack.stop()
+        await asyncio.to_thread(undertaker.dismiss)

@@ -11,14 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from fnctl.config import dotenv
-from fnctl.config.detect import detect
+from fnctl.config.detect import Finding, written
+from fnctl.config.detected import detect
 from fnctl.config.document import Document, Loc, read
 from fnctl.config.explain import problems_of
-from fnctl.config.keys import FunctionEntry, ProjectFile
+from fnctl.config.keys import ProjectFile
 from fnctl.config.locate import FILE_NAME, find, project_id
 from fnctl.config.problems import Problem, failure
-from fnctl.config.resolve import Given, function_name, resolve
-from fnctl.errors import NotFound
+from fnctl.config.resolve import Given, resolve
 from fnctl.model import Function, Project, RuntimeSpec, Secret, Service
 
 ENV_FILE = ".env"  # beside the project's file
@@ -53,16 +53,35 @@ def _shipped() -> Mapping[str, RuntimeSpec]:
 
 
 def _from_folder(folder: Path, environ: Mapping[str, str], runtimes: Mapping[str, RuntimeSpec]) -> Project:
-    """A folder without a file: one function, told by reading what is in it. A `.env` beside an app is the app's."""
-    if detect(folder) is None:
-        hint = "fnctl init makes a project; fnctl looks for fnctl.yaml here and above, then for a Flask or Express app"
-        raise NotFound(f"no {FILE_NAME} and no app found in {folder}", hint=hint)
-    document = Document(folder.name or "/", folder)
-    entry = FunctionEntry(env_file=(ENV_FILE,)) if (folder / ENV_FILE).is_file() else FunctionEntry()
-    function = resolve(function_name(folder), entry, document, (), runtimes, Given(environ, {}))
-    if function is None:
-        raise failure(document.problems)
-    return Project(root=folder, id=project_id(folder), functions=(function,))
+    """A folder without a file: the functions found by reading what is in it. A `.env` beside them is theirs."""
+    detected = detect(folder, runtimes)
+    problems: list[Problem] = []
+    functions = []
+    given = Given(environ, {})
+    own = {"env_file": [ENV_FILE]} if (folder / ENV_FILE).is_file() else {}
+    for name, (finding, runtime) in detected.functions.items():
+        document = _as_document(folder, name, finding)
+        entry = {**own, **written.entry(finding, runtime)}
+        source = _validated(replace(document, data={"functions": {name: entry}}))
+        if source.entry and name in source.entry.functions:
+            made = resolve(name, source.entry.functions[name], source.document, ("functions", name), runtimes, given)
+            functions += [made] if made else []
+        problems += source.document.problems
+    if problems:
+        raise failure(problems)
+    notes = tuple(str(note) for note in detected.notes)
+    return Project(root=folder, id=project_id(folder), functions=tuple(functions), notes=notes)
+
+
+def _as_document(folder: Path, name: str, finding: Finding) -> Document:
+    """Where problems with a function that was found are: the lines of the file that told of its handler."""
+    at = finding.line_for("handler") or finding.evidence[0]
+    document = Document(at.file, folder)
+    document.lines[("functions", name)] = at.line or 1
+    for evidence in finding.evidence:
+        if evidence.file == at.file and evidence.line:
+            document.lines.setdefault(("functions", name, evidence.so.split()[0].rstrip(":,")), evidence.line)
+    return document
 
 
 def _from_file(path: Path, environ: Mapping[str, str], runtimes: Mapping[str, RuntimeSpec]) -> Project:

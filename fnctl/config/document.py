@@ -57,6 +57,23 @@ def read(
     Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number. Where
     `later` says so of a variable, its `${NAME}` stays as it is: it is known only where the value is used.
     """
+    return _read(path, label, lambda document: _Reader(document, environ, verbatim, later))
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value with a tag of its own, as another platform's file has them: `!Ref Table`."""
+
+    tag: str
+    value: Any
+
+
+def read_foreign(path: Path, label: str) -> Document:
+    """Parse a file that is not ours: `${…}` stays as it is written, and `!Tag value` becomes a Tagged."""
+    return _read(path, label, _ForeignReader)
+
+
+def _read(path: Path, label: str, reader: Callable[[Document], _Reader]) -> Document:
     document = Document(label, path)
     try:
         raw = path.read_bytes()
@@ -69,7 +86,7 @@ def read(
         document.problems.append(Problem(label, None, f"cannot be read: {error}"))
     else:
         if root is not None:
-            document.data = _Reader(document, environ, verbatim, later).value(root, ())
+            document.data = reader(document).value(root, ())
     return document
 
 
@@ -171,6 +188,21 @@ class _Reader:
             return default or ""
 
         return _VARIABLE.sub(one, text)
+
+
+class _ForeignReader(_Reader):
+    """Fills nothing in: what a `${…}` means is that platform's business."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document, {}, lambda loc: False, lambda loc, name: False)
+
+    def value(self, node: Node, loc: Loc) -> Any:
+        value = super().value(node, loc)
+        tag = str(node.tag)
+        return Tagged(tag, value) if tag.startswith("!") and tag != "!" else value
+
+    def _scalar(self, node: ScalarNode, loc: Loc) -> Any:
+        return None if node.tag == _TAG + "null" else _typed(str(node.tag), str(node.value))
 
 
 def _typed(tag: str, text: str) -> Any:

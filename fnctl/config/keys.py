@@ -14,7 +14,8 @@ from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 SECRET_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"  # it is a file's name
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
-DEFAULT_CONCURRENCY = {"node": 64, "python": 16}  # an event loop takes many at a time, a thread each takes fewer
+# Their platforms run one invocation at a time in an instance, so that code for them may keep its state in globals.
+ONE_AT_A_TIME = frozenset({Contract.LAMBDA, Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP, Contract.OPENWHISK})
 
 # model.py declares the defaults, once. (A slotted dataclass keeps them in its fields only.)
 FUNCTION: dict[str, Any] = {each.name: each.default for each in fields(Function)}
@@ -161,7 +162,8 @@ class FunctionEntry(_Entry):
         default=None,
         ge=1,
         le=10_000,
-        description="Requests at a time in one instance. Default 64 for Node, 16 for Python; always 1 where ephemeral.",
+        description="Requests at a time in one instance. Default 64 for Node, 16 for Python, 1 with the contracts of "
+        "platforms that promise it (lambda, fc-*, fc3-http, openwhisk); always 1 where ephemeral.",
     )
     queue: Count = Field(
         default=FUNCTION["queue"],

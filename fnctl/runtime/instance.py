@@ -18,6 +18,7 @@ from fnctl.runtime.expected import Expected
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State, may
 from fnctl.runtime.slot import Slot
+from fnctl.runtime.strays import Strays
 from fnctl.runtime.verdict import verdict
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
@@ -78,6 +79,7 @@ class Instance:
         self.runtime: str | None = None
         self.code: Code | None = None
         self.version = ""
+        self.ephemeral = False  # once there is code
         self.start_kind = StartKind.COLD
         # ms of this instance's start: container (made, or given its network and limits), runtime, load
         self.timings: dict[str, float] = {"container": 0.0, "runtime": 0.0, "load": 0.0}
@@ -105,6 +107,7 @@ class Instance:
         self._words: deque[str] = deque(maxlen=LAST_WORDS)  # (loading) the last lines of output
         self._ours = False  # we asked for the agent's end
         self._recycling: asyncio.Task[None] | None = None
+        self.strays = Strays()
         self._link = Link(slot.folder, slot.uid, self, data_factory)
 
     # -- the way up ------------------------------------------------------------------------------------------------
@@ -133,6 +136,7 @@ class Instance:
         """Load code that has been placed in the slot. LoadError carries the function's own error, file and line."""
         started = self.clock()
         self.code, self.version = code, code.version
+        self.ephemeral = code.function.model is Model.EPHEMERAL
         self._move(State.LOADING)
         self.dialling = 1
         self._expected.announce("loaded")
@@ -144,15 +148,12 @@ class Instance:
         self.timings["load"] = (self.clock() - started) * 1000
         self.kind = str(said.get("kind", ""))
         self.forks = self.ephemeral and bool(said.get("fork"))
+        self.strays.loaded(self.cgroup)
         if self.state is State.LOADING:
             self._move(State.IDLE)
         self._settle()
 
     # -- serving ---------------------------------------------------------------------------------------------------
-
-    @property
-    def ephemeral(self) -> bool:
-        return self.code is not None and self.code.function.model is Model.EPHEMERAL
 
     @property
     def cleaning(self) -> bool:
@@ -201,6 +202,9 @@ class Instance:
         else:
             if self.in_flight == 0 and self.state is State.BUSY:
                 self.state = State.IDLE
+                if self.strays.due(self.last_used) and self.strays.too_many(self.cgroup, self.last_used):
+                    self.end(Death.STRAYS)
+                    return
             if reusable and connection in self.connections:
                 self.keeper.offered(self, connection)
             else:

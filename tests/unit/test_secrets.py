@@ -87,7 +87,7 @@ def test_one_that_is_too_large_is_no_secret(function: Function) -> None:
 def test_in_the_slot_only_its_user_reads_them_and_they_go_with_it(function: Function, tmp_path: Path) -> None:
     root = tmp_path / "slots"
     root.mkdir()
-    slot = Slots(root, "run").acquire()
+    slot = Slots(root, "run", lambda: range(70_000, 70_200)).acquire()
     secrets.give(function, slot, {"TOKEN": "abc"})
     files = {path.name: path for path in (slot.folder / "secrets").iterdir()}
     assert {name: path.read_bytes() for name, path in files.items()} == {"db": b"hunter2\n\xff", "token": b"abc"}
@@ -101,7 +101,7 @@ def test_in_the_slot_only_its_user_reads_them_and_they_go_with_it(function: Func
 def test_one_that_has_gone_meanwhile_is_a_failed_load(function: Function, tmp_path: Path) -> None:
     root = tmp_path / "slots"
     root.mkdir()
-    slot = Slots(root, "run").acquire()
+    slot = Slots(root, "run", lambda: range(70_000, 70_200)).acquire()
     (function.path / "db.txt").unlink()
     with pytest.raises(LoadError, match=r"web did not load: .*secret `db`"):
         secrets.give(function, slot, {"TOKEN": "abc"})
