@@ -56,6 +56,7 @@ class Script:
     forks: bool = False
     load_error: dict[str, Any] | None = None
     load_hangs: bool = False
+    waits_for: str | None = None  # said before it hangs
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
     kills: int = 0
@@ -124,6 +125,8 @@ class PlayedSandbox:
                     await self.dial()
 
     async def _load(self, writer: asyncio.StreamWriter) -> None:
+        if self.script.waits_for is not None:
+            say(writer, {"op": "waiting", "for": self.script.waits_for})
         if self.script.load_hangs:
             return
         if self.script.garbage_at_load is not None:
