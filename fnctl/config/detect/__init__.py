@@ -14,7 +14,6 @@ from fnctl.config.detect import declared, node, php, python
 from fnctl.config.detect.exports import missing_export
 from fnctl.config.detect.finding import Choice, Detection, Evidence, Finding, Reading
 from fnctl.config.detect.manifests import Told, read_all
-from fnctl.config.keys import ONE_AT_A_TIME
 from fnctl.config.problems import Problem, did_you_mean
 from fnctl.model import RuntimeSpec
 
