@@ -130,7 +130,7 @@ class Hosting:
     def _application(self, found: Found, loop: asyncio.AbstractEventLoop | None) -> Application:
         if found.kind is Kind.WSGI:
             return wsgi(found.target, port=self._load["port"], threaded=not self._single)
-        return events(found.target, self._load, loop)
+        return events(found, self._load, loop)
 
     def _loaded(self, found: Found, *, fork: bool) -> None:
         if gc.get_threshold()[0] == 0:  # else the user's code has set its own

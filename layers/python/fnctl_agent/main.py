@@ -8,6 +8,7 @@ import sys
 
 from fnctl_agent import logs, program, standalone, vendored
 from fnctl_agent.capture import Taker, capture
+from fnctl_agent.contracts import contract_of
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
 from fnctl_agent.preload import preload
@@ -37,8 +38,11 @@ def main() -> None:
     hosting.pause_collections()
     capture(Taker(hosting.serve, hosting.serve_in_loop))
     try:
+        contract = contract_of(load)
+        for name, value in contract.environment(load).items():
+            os.environ.setdefault(name, value)
         program.prepare(load["root"], load["handler"])
-        found = program.run(load["root"], load["handler"])
+        found = program.run(load, contract)
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
     hosting.serve(found)

@@ -17,6 +17,7 @@ from typing import Any
 from fnctl_agent import logs, program
 from fnctl_agent.asgi import AsgiSite
 from fnctl_agent.capture import Taker, capture
+from fnctl_agent.contracts import contract_of
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.hosting import hand_over
@@ -42,7 +43,10 @@ def run(servers: Servers) -> None:
     capture(Taker(site.serve, site.serve_in_loop))
     program.prepare(load["root"], load["handler"])
     try:
-        found = program.run(load["root"], load["handler"])
+        contract = contract_of(load)
+        for name, value in contract.environment(load).items():
+            os.environ.setdefault(name, value)
+        found = program.run(load, contract)
     except Exception as error:
         sys.stderr.write(program.trace(error) or f"{error}\n")
         sys.exit(1)
@@ -80,7 +84,7 @@ class _Standalone:
         if inspect.iscoroutinefunction(found.target):
             loop = asyncio.new_event_loop()
             threading.Thread(target=loop.run_forever, daemon=True).start()
-        return events(found.target, self._load, loop)
+        return events(found, self._load, loop)
 
     def _accept(self, work: Any) -> None:
         """A thread a connection, bounded; the kernel's queue holds those that wait."""

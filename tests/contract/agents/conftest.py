@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ def workshop(
     place = tmp_path_factory.mktemp("packages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FNCTL_HOME", str(place / "home"))
-        yield lambda runtime, manifest: built(engine, sandbox_image, place / runtime, runtime, manifest)
+        folder = count()
+        yield lambda runtime, manifest: built(engine, sandbox_image, place / f"{next(folder)}", runtime, manifest)
 
 
 @pytest.fixture(scope="session")
