@@ -7,7 +7,7 @@ import os
 import sys
 
 from fnctl_agent import logs, program, standalone, vendored
-from fnctl_agent.capture import Taker, capture
+from fnctl_agent.capture import capture
 from fnctl_agent.contracts import contract_of
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
@@ -36,15 +36,18 @@ def main() -> None:
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
     hosting.pause_collections()
-    capture(Taker(hosting.serve, hosting.serve_in_loop))
+    capture(hosting)
     try:
         contract = contract_of(load)
         for name, value in contract.environment(load).items():
             os.environ.setdefault(name, value)
         program.prepare(load["root"], load["handler"])
+        if load["handler"].endswith(".py"):
+            hosting.watch()
         found = program.run(load, contract)
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
+    hosting.stay()
     hosting.serve(found)
 
 

@@ -36,11 +36,18 @@ def prepare(root: str, handler: str) -> None:
     packages = Path(root, PACKAGES)
     if packages.is_dir():
         site.addsitedir(str(packages))
+        _show(packages)
     for name in ("setquit", "setcopyright", "sethelper"):  # `exit` and the like, which scripts use
         getattr(site, name)()
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+
+
+def _show(packages: Path) -> None:
+    """To the programs that the function starts: its packages, and the commands that these bring."""
+    for name, folder in (("PYTHONPATH", packages), ("PATH", packages / "bin")):
+        os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
 
 
 def run(load: Load, contract: Contract) -> Found:

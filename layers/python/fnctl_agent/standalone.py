@@ -11,17 +11,17 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fnctl_agent import logs, program
 from fnctl_agent.asgi import AsgiSite
-from fnctl_agent.capture import Taker, capture
+from fnctl_agent.capture import capture
 from fnctl_agent.contracts import contract_of
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
-from fnctl_agent.hosting import hand_over
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.listening import Address
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
 
@@ -40,7 +40,7 @@ def run(servers: Servers) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     site = _Standalone(load, port, servers)
-    capture(Taker(site.serve, site.serve_in_loop))
+    capture(site)
     program.prepare(load["root"], load["handler"])
     try:
         contract = contract_of(load)
@@ -60,13 +60,14 @@ class _Standalone:
         self._load = load
         self._port = port
         self._servers = servers
+        self._bound = False
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
     def serve(self, found: Found) -> None:
         if found.kind is Kind.ASGI:
             asyncio.run(self.serve_in_loop(found))
         elif found.kind is Kind.SOCKETSERVER:
-            self._accept(lambda sock: hand_over(found.target, sock))
+            found.target.serve_forever()  # on the port that `bind` gave it
         else:
             application = self._application(found)
             self._accept(lambda sock: serve(sock, application, self._servers, single=False))
@@ -76,6 +77,20 @@ class _Standalone:
         await site.startup()
         server = await asyncio.get_running_loop().create_server(site.listen_factory(), "0.0.0.0", self._port)
         await server.serve_forever()
+
+    def accept_in_loop(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
+        """It listens on the right port."""
+
+    def relay(self, port: int) -> None:
+        """It listens on the right port."""
+
+    def bind(self, address: Address) -> Address:
+        """A program's first own server is sent to `$PORT` on all addresses, whatever it asked for."""
+        if self._bound:
+            return address
+        self._bound = True
+        anywhere = "::" if ":" in str(address[0]) else "0.0.0.0"
+        return (anywhere, self._port, *address[2:])
 
     def _application(self, found: Found) -> Application:
         if found.kind is Kind.WSGI:

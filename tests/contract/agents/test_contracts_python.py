@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_host import SandboxHost, running
-
-from fnctl import assets
-from fnctl.engine.docker import DockerEngine
+from conftest import Place
+from sandbox_host import SandboxHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -22,30 +20,12 @@ JSON = {"Content-Type": "application/json"}
 EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/tests", "ce-type": "made"}
 
 Load = Callable[..., SandboxHost]
-Place = Callable[..., SandboxHost]
 
 
 @pytest.fixture(scope="session")
 def framework(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
     """The functions framework, and with it Flask and the CloudEvents SDK."""
     return workshop(RUNTIME, ("requirements.txt", "functions-framework\n"))
-
-
-@pytest.fixture(scope="module")
-def sandbox(engine: DockerEngine, sandbox_image: str) -> Iterator[SandboxHost]:
-    with running(engine, sandbox_image, assets.runtimes()[RUNTIME]) as host:
-        yield host
-
-
-@pytest.fixture
-def place(sandbox: SandboxHost) -> Place:
-    """place(files, extra) → the sandbox, with a booted agent and this code."""
-
-    def place(files: Mapping[str, str], extra: Path | None = None) -> SandboxHost:
-        sandbox.reboot(files, extra)
-        return sandbox
-
-    return place
 
 
 @pytest.fixture
