@@ -138,7 +138,7 @@ class Stack:
         )
         functions = tuple(code.function for code in prepared.codes)
         self.routes = Routes(functions)
-        self.gateway = Gateway(self.service.scheduler, self.routes, self.service.record)
+        self.gateway = Gateway(self.service.scheduler, self.routes, self.service.meter)
         self._admin = AdminServer(admin_app(self.status, self.request_stop, self.reap), self.service.paths.admin_socket)
         self.loop = asyncio.get_running_loop()
         self._edits: dict[str, Bundle] = {}  # by function, since it was started

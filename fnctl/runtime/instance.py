@@ -77,6 +77,7 @@ class Instance:
         self.runtime: str | None = None
         self.code: Code | None = None
         self.version = ""
+        self.ephemeral = False  # once there is code
         self.start_kind = StartKind.COLD
         # ms of this instance's start: container (made, or given its network and limits), runtime, load
         self.timings: dict[str, float] = {"container": 0.0, "runtime": 0.0, "load": 0.0}
@@ -130,6 +131,7 @@ class Instance:
         """Load code that has been placed in the slot. LoadError carries the function's own error, file and line."""
         started = self.clock()
         self.code, self.version = code, code.version
+        self.ephemeral = code.function.model is Model.EPHEMERAL
         self._move(State.LOADING)
         self.dialling = 1
         self._expected.announce("loaded")
@@ -150,10 +152,6 @@ class Instance:
         self._settle()
 
     # -- serving ---------------------------------------------------------------------------------------------------
-
-    @property
-    def ephemeral(self) -> bool:
-        return self.code is not None and self.code.function.model is Model.EPHEMERAL
 
     @property
     def cleaning(self) -> bool:

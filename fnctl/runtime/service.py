@@ -12,7 +12,7 @@ from typing import Any
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, Engine
 from fnctl.errors import NotFound
-from fnctl.model import Project, Receipt, RuntimeSpec
+from fnctl.model import Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy
 from fnctl.runtime import reaper
@@ -65,13 +65,9 @@ class Service:
             self._instance_ended,
             policy=policy,
         )
-        self.meter = Meter(self.pool.alive, self._logs.receipt)
+        self.meter = Meter(self.pool.alive, self._logs)
         self.scheduler = Scheduler(self.pool, self._stage, self._nodes.networks, self._logs.line)
         self._loops: list[asyncio.Task[None]] = []
-
-    def record(self, receipt: Receipt) -> None:
-        """The gateway's sink for receipts."""
-        self.meter.record(receipt)
 
     def _instance_ended(self, instance: Instance) -> None:
         self.meter.ending(instance)

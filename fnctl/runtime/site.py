@@ -47,6 +47,7 @@ class SiteLease:
         "function",
         "instance",
         "load_ms",
+        "plain",
         "queue_ms",
         "runtime_ms",
         "start",
@@ -60,16 +61,22 @@ class SiteLease:
         self.function = site.name
         self.version = instance.version
         self.start = StartKind.WARM
+        self.plain = not instance.forks  # a forked process tells its own figures, which its receipt waits for
         self.queue_ms = self.container_ms = self.runtime_ms = self.load_ms = 0.0
 
     def first(self, waited_ms: float) -> None:
         """This lease is the one its instance was started for: it says what the start cost."""
         timings = self._instance.timings
+        self.plain = False
         self.start = self._instance.start_kind
         self.container_ms = timings["container"]
         self.runtime_ms = timings["runtime"]
         self.load_ms = timings["load"]
         self.queue_ms = max(0.0, waited_ms - self.container_ms - self.runtime_ms - self.load_ms)
+
+    def waited(self, waited_ms: float) -> None:
+        self.plain = False
+        self.queue_ms = waited_ms
 
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         self._instance.finish(self.connection, reusable=reusable, error=error)
@@ -229,7 +236,7 @@ class Site(Keeper):
         if instance.served == 1:
             lease.first(waited_ms)
         else:
-            lease.queue_ms = waited_ms
+            lease.waited(waited_ms)
         waiter.ready(lease)
         if self.waiters:
             self.grow()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def _shut(end: socket.socket, how: int = socket.SHUT_RDWR) -> None:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    line = Line(tmp_path / "e.sock", endpoint({}).host.removeprefix("unix://"))
+    line = Line(tmp_path / "e.sock", endpoint(os.environ).host.removeprefix("unix://"))
     yield line
     line.close()
 
@@ -173,14 +174,13 @@ def test_a_cut_event_stream_says_so_and_goes_on(
     engine: DockerEngine, direct: DockerEngine, line: Line, spec: SandboxSpec
 ) -> None:
     heard: queue.Queue[str] = queue.Queue()
-    watch = engine.events(lambda event: heard.put(event.sandbox), lambda: heard.put("gap"))
-    assert heard.get(timeout=WAIT_S) == "gap"
-    line.cut()
-    while heard.get(timeout=WAIT_S) != "gap":
-        pass
+    with closing(engine.events(lambda event: heard.put(event.sandbox), lambda: heard.put("gap"))):
+        assert heard.get(timeout=WAIT_S) == "gap"
+        line.cut()
+        while heard.get(timeout=WAIT_S) != "gap":
+            pass
 
-    sandbox = direct.create(spec)
-    direct.destroy(sandbox)
-    while heard.get(timeout=WAIT_S) != sandbox:
-        pass
-    watch.close()
+        sandbox = direct.create(spec)
+        direct.destroy(sandbox)
+        while heard.get(timeout=WAIT_S) != sandbox:
+            pass

