@@ -39,6 +39,7 @@ class Contract(enum.StrEnum):
     LAMBDA = "lambda"
     FC_EVENT = "fc-event"
     FC_HTTP = "fc-http"
+    FC3_HTTP = "fc3-http"
     FRAMEWORK_HTTP = "functions-framework-http"
     FRAMEWORK_CLOUDEVENT = "functions-framework-cloudevent"
     OPENFAAS = "openfaas"

@@ -75,6 +75,8 @@ class Content:
             "timeout_ms": round(self.function.timeout_s * 1000),
             "memory_mb": self.function.memory_mb,
             "port": PORT,
+            **({"contract": str(self.function.contract)} if self.function.contract else {}),
+            **({"initializer": self.function.initializer} if self.function.initializer else {}),
         }
 
     def environment(self) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -76,8 +75,12 @@ def workshop(
     place = tmp_path_factory.mktemp("packages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FNCTL_HOME", str(place / "home"))
-        folder = count()
-        yield lambda runtime, manifest: built(engine, sandbox_image, place / f"{next(folder)}", runtime, manifest)
+
+        def packages(runtime: str, manifest: tuple[str, str]) -> Path:
+            folder = place / f"{runtime}-{len(list(place.iterdir()))}"
+            return built(engine, sandbox_image, folder, runtime, manifest)
+
+        yield packages
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ _FILES = {
     "lambda": "aws_lambda",
     "fc-event": "fc_event",
     "fc-http": "fc_http",
+    "fc3-http": "fc3_http",
     "functions-framework-http": "framework",
     "functions-framework-cloudevent": "framework",
     "openfaas": "openfaas",

@@ -7,12 +7,13 @@ Lambda context object to retrieve Python function information" (…/lambda/lates
 "Log and monitor Python Lambda functions" (…/lambda/latest/dg/python-logging.html).
 
 Account, API and region are made up, since there are none; `AWS_REGION` in the function's environment wins. A form's
-body comes as text, where AWS sends base64: `isBase64Encoded` is right in both.
+body comes as text, where AWS sends base64: `isBase64Encoded` is right in both. A POST to the path of Lambda's own API
+(docs.aws.amazon.com/lambda/latest/api/API_Invoke.html) passes its JSON as the event, and is answered by the result.
 """
 
 from __future__ import annotations
 
-import base64
+import json
 import logging
 import os
 import re
@@ -21,33 +22,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from fnctl_agent.contracts import logger
-from fnctl_agent.contracts.binding import (
+from fnctl_agent.contracts.binding import Call, Contract, Load, Refused, expect, remaining_ms
+from fnctl_agent.contracts.bodies import (
     JSON,
     TEXT,
-    Call,
-    Contract,
-    Load,
     Result,
+    boxed,
     decoded,
-    expect,
     finished,
     header_pairs,
+    joined,
     json_text,
-    remaining_ms,
     status_of,
 )
 from fnctl_agent.interface import Found, Kind
 from fnctl_agent.wire import BadResponse
 
-ACCOUNT = "123456789012"
-API = "local"
+ACCOUNT = "000000000000"
 REGION = "us-east-1"
 STAGE = "$default"
 VERSION = "$LATEST"
 _LAYOUT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(invocation)s\t%(message)s"
-_TEXTUAL = re.compile(
-    r"$|text/|application/(json|xml|javascript|x-www-form-urlencoded)|[^;]+\+(json|xml)", re.IGNORECASE
-)
+_INVOKE = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ class LambdaBinding:
         self._load = load
 
     def arguments(self, call: Call) -> tuple[Any, ...]:
-        return to_event(call), self._context(call)
+        return _payload(call) if is_invoke(call) else to_event(call, self._load), self._context(call)
 
     def _context(self, call: Call) -> Context:
         name = self._load["function"]
@@ -121,75 +117,79 @@ class LambdaBinding:
         )
 
     def response(self, result: Any, call: Call) -> Result:
+        if is_invoke(call):
+            return 200, [("content-type", JSON)], json_text(result).encode("utf-8", "surrogatepass")
         return to_response(result)
 
 
 CONTRACT = Lambda()
 
 
-def to_event(call: Call) -> dict[str, Any]:
+def is_invoke(call: Call) -> bool:
+    return call.method == "POST" and _INVOKE.fullmatch(call.path) is not None
+
+
+def _payload(call: Call) -> Any:
+    try:
+        return json.loads(call.body or b"{}")
+    except ValueError as error:
+        raise Refused(f"the payload is not JSON: {error}") from None
+
+
+def to_event(call: Call, load: Load) -> dict[str, Any]:
     """What is empty is left out, as the platform does."""
     headers = call.headers(",")
     cookies = headers.pop("cookie", "")
     optional: dict[str, Any] = {
         "cookies": [cookie.strip() for cookie in cookies.split(";")] if cookies else None,
-        "queryStringParameters": _joined(call.pairs),
+        "queryStringParameters": joined(call.pairs),
         "pathParameters": call.params,
     }
     event = {
         "version": "2.0",
-        "routeKey": STAGE,
+        "routeKey": _route_key(call),
         "rawPath": call.path,
         "rawQueryString": call.query,
         "headers": headers,
         **{name: value for name, value in optional.items() if value},
-        "requestContext": _request_context(call, headers),
+        "requestContext": _request_context(call, headers, load),
     }
     if not call.body:
         return {**event, "isBase64Encoded": False}
-    text = _text(call.body, headers.get("content-type", ""))
-    body = base64.b64encode(call.body).decode("ascii") if text is None else text
-    return {**event, "body": body, "isBase64Encoded": text is None}
+    body, is_base64 = boxed(call.body, headers.get("content-type", ""))
+    return {**event, "body": body, "isBase64Encoded": is_base64}
 
 
-def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    merged: dict[str, str] = {}
-    for name, value in pairs:
-        merged[name] = f"{merged[name]},{value}" if name in merged else value
-    return merged
+def _route_key(call: Call) -> str:
+    """`GET /items/{id}`, `ANY /files/{path+}`; `$default` where no trigger was matched."""
+    route = call.route
+    if not route:
+        return STAGE
+    route = f"{route.removesuffix('...}')}+}}" if route.endswith("...}") else route
+    return f"{call.method} {route}" if route.startswith("/") else route
 
 
-def _request_context(call: Call, headers: dict[str, str]) -> dict[str, Any]:
+def _request_context(call: Call, headers: dict[str, str], load: Load) -> dict[str, Any]:
     host = headers.get("host", "")
     now = time.time()
     return {
         "accountId": ACCOUNT,
-        "apiId": API,
-        "domainName": host.partition(":")[0],
+        "apiId": load["function"],
+        "domainName": host,
         "domainPrefix": host.partition(".")[0],
         "http": {
             "method": call.method,
             "path": call.path,
             "protocol": f"HTTP/{call.version}",
-            "sourceIp": headers.get("x-forwarded-for", "127.0.0.1").partition(",")[0],
+            "sourceIp": call.client,
             "userAgent": headers.get("user-agent", ""),
         },
         "requestId": call.id,
-        "routeKey": STAGE,
+        "routeKey": _route_key(call),
         "stage": STAGE,
         "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
         "timeEpoch": int(now * 1000),
     }
-
-
-def _text(body: bytes, content_type: str) -> str | None:
-    """The body as text where its type says that it is text, and it is."""
-    if not _TEXTUAL.match(content_type):
-        return None
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
 
 
 def to_response(result: Any) -> Result:

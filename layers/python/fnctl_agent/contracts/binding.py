@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 import json
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,22 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from fnctl_agent.contracts.bodies import JSON, Result
 from fnctl_agent.interface import Found, NotCallable, described
-from fnctl_agent.wire import BadResponse, Headers, Request
+from fnctl_agent.wire import Headers, Request
 
 PARAMS_HEADER = b"x-fnctl-params"
+ROUTE_HEADER = b"x-fnctl-route"
 DEADLINE_HEADER = b"x-fnctl-deadline-ms"
 OWN_PREFIX = b"x-fnctl-"  # between host and agent: no platform's code is to see them
 
 Load = Mapping[str, Any]  # the `load` message of layers/PROTOCOL.md
-Result = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 Resolve = Callable[[str], Any]  # "module.attr" to what it names, imported; raises NoSuchHandler
-
-TEXT = "text/plain; charset=utf-8"
-HTML = "text/html; charset=utf-8"
-JSON = "application/json"
-BYTES = "application/octet-stream"
-_JSON = re.compile(r"application/([^;\s]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -74,6 +67,16 @@ class Call:
         """The path parameters of the matched trigger."""
         found = next((value for name, value in self.raw_headers if name == PARAMS_HEADER), b"")
         return dict(parse_qsl(found.decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def route(self) -> str:
+        """The path of the matched trigger, after `ANY ` where it names no methods; empty without one."""
+        return next((value.decode("latin-1") for name, value in self.raw_headers if name == ROUTE_HEADER), "")
+
+    @property
+    def client(self) -> str:
+        """The client's address, as the gateway tells it."""
+        return self.header("x-forwarded-for").partition(",")[0].strip() or "127.0.0.1"
 
     def headers(self, separator: str = ", ") -> dict[str, str]:
         """The client's, by lower-case name; those that came more than once are joined."""
@@ -173,85 +176,3 @@ def place(target: Any) -> tuple[str, int] | None:
     """File and line of a function's definition."""
     code = getattr(inspect.unwrap(target) if callable(target) else target, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code is not None else None
-
-
-# --- bodies ---
-
-
-def is_json(content_type: str) -> bool:
-    return _JSON.match(content_type) is not None
-
-
-def is_json_text(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def json_text(value: Any) -> str:
-    """Raises BadResponse for what JSON cannot carry."""
-    try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadResponse(f"JSON cannot carry the result: {error}") from None
-
-
-def encoded(value: Any) -> tuple[str, bytes]:
-    """Content type and bytes of a body: text, bytes, or any JSON value."""
-    if isinstance(value, str):
-        return TEXT, value.encode("utf-8", "surrogatepass")
-    if isinstance(value, bytes | bytearray | memoryview):
-        return BYTES, bytes(value)
-    return JSON, json_text(value).encode("utf-8", "surrogatepass")
-
-
-def decoded(body: Any) -> bytes:
-    """The bytes of a body that says it is base64. Raises BadResponse."""
-    if not isinstance(body, str):
-        raise BadResponse("isBase64Encoded with a body that is not a string")
-    try:
-        return base64.b64decode(body, validate=True)
-    except ValueError as error:
-        raise BadResponse(f"the body is not base64: {error}") from None
-
-
-def status_of(value: Any) -> int:
-    """A status code, as a number or its digits. Raises BadResponse."""
-    digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else None
-    status = int(digits) if digits else value
-    if type(status) is not int or not 200 <= status <= 599:
-        raise BadResponse(f"statusCode {value!r} is not a number from 200 to 599")
-    return status
-
-
-def header_pairs(headers: Any) -> list[tuple[str, str]]:
-    """A mapping's headers; a list of values is as many headers. Raises BadResponse."""
-    if not isinstance(headers, Mapping):
-        raise BadResponse("headers is not a mapping")
-    return sendable(
-        (str(name), spelled(one))
-        for name, value in headers.items()
-        for one in (value if isinstance(value, list | tuple) else [value])
-    )
-
-
-def spelled(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def sendable(headers: Any) -> list[tuple[str, str]]:
-    """Without those of the framing: the length is the body's own, and a differing one would break it."""
-    return [pair for pair in headers if pair[0].lower() not in ("content-length", "transfer-encoding")]
-
-
-def has_type(headers: list[tuple[str, str]]) -> bool:
-    return any(name.lower() == "content-type" for name, _ in headers)
-
-
-def finished(status: int, headers: list[tuple[str, str]], kind: str, content: bytes) -> Result:
-    """The whole result; `kind` is the content type where the headers name none, and may be empty."""
-    if kind and not has_type(headers):
-        headers = [*headers, ("content-type", kind)]
-    return status, headers, b"" if status in (204, 304) else content

@@ -3,8 +3,8 @@
 Sources: github.com/cloudevents/spec, v1.0.2: spec.md, bindings/http-protocol-binding.md (binary and structured mode),
 formats/json-format.md. Reading and writing is done here, so that it does not depend on what is installed; only the
 event's class does: with the SDK (package `cloudevents`, 1.x or 2.x) it is the SDK's CloudEvent, without it one of the
-same shape as that of 1.x. A returned event is one of these, or a dict with `specversion`, in the mode of the request;
-any other result is answered as in the contract `event`. Batches are refused with 415.
+same shape as that of 1.x. A returned event is one of these, or a dict with at least `type` and `source`; it goes out in
+structured mode where the request came so or accepts it, else in binary mode. Batches are refused with 415.
 """
 
 from __future__ import annotations
@@ -20,30 +20,15 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from fnctl_agent.contracts import event as own
-from fnctl_agent.contracts.binding import (
-    BYTES,
-    JSON,
-    TEXT,
-    Call,
-    Contract,
-    Load,
-    Refused,
-    Result,
-    arity,
-    encoded,
-    expect,
-    is_json,
-    is_json_text,
-    json_text,
-    place,
-    spelled,
-)
-from fnctl_agent.interface import Found, Kind, NotCallable
+from fnctl_agent.contracts.binding import Call, Contract, Load, Refused, arity, expect, place
+from fnctl_agent.contracts.bodies import BYTES, JSON, TEXT, Result, encoded, is_json, is_json_text, json_text, spelled
+from fnctl_agent.interface import Found, Kind, NotCallable, described
 from fnctl_agent.wire import BadResponse
 
 STRUCTURED = "application/cloudevents+json"
 VERSION = "1.0"
 REQUIRED = ("specversion", "id", "source", "type")
+_TEXT = re.compile(r"text/|application/xml\b|[^;]+\+xml", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # needs no percent-encoding
 
@@ -112,13 +97,15 @@ class EventBinding(own.EventBinding):
         return (event, self._context(call))[: self._arity]
 
     def response(self, result: Any, call: Call) -> Result:
-        structured = call.header("content-type").lower().startswith(STRUCTURED)
-        if isinstance(result, dict) and "specversion" in result:
-            return answered(*_parts(dict(result)), structured=structured)
-        if hasattr(result, "get_attributes"):
-            data = result.get_data() if hasattr(result, "get_data") else result.data
-            return answered(dict(result.get_attributes()), data, structured=structured)
-        return super().response(result, call)
+        if result is None:
+            return 204, [], b""
+        structured = any(STRUCTURED in call.header(name).lower() for name in ("content-type", "accept"))
+        try:
+            attributes, data = _taken_apart(result)
+            _check(attributes)
+        except (Refused, ValueError) as error:
+            raise BadResponse(f"the handler returned no event: {error}") from None
+        return _as_document(attributes, data) if structured else _as_headers(attributes, data)
 
 
 CONTRACT = CloudEvents()
@@ -181,12 +168,17 @@ def _data(body: bytes, kind: str) -> Any:
     """JSON as its value, text as text, everything else as bytes."""
     if not body:
         return None
-    try:
-        if is_json(kind):
+    if is_json(kind):
+        try:
             return json.loads(body)
-        return body.decode("utf-8") if kind.lower().startswith("text/") else body
-    except ValueError as error:
-        raise Refused(f"not a CloudEvent: its data is not {kind}: {error}") from None
+        except ValueError as error:
+            raise Refused(f"not a CloudEvent: its data is not {kind}: {error}") from None
+    if not _TEXT.match(kind):
+        return body
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body
 
 
 def _check(attributes: dict[str, Any]) -> None:
@@ -196,14 +188,20 @@ def _check(attributes: dict[str, Any]) -> None:
             raise Refused(f"not a CloudEvent: the attribute {name} is missing or empty")
     if attributes["specversion"] != VERSION:
         raise Refused(f"a CloudEvent of version {attributes['specversion']}; taken is {VERSION}")
-    for name in attributes:
+    for name, value in attributes.items():
         if not _ATTRIBUTE.fullmatch(name):
             raise Refused(f"not a CloudEvent: {name!r} is no attribute's name (lower-case letters and digits)")
+        if not isinstance(value, str | int | bool):
+            raise Refused(f"not a CloudEvent: the attribute {name} is {described(value)}")
+    if "time" in attributes:
+        _time(attributes["time"])
 
 
 def _time(text: Any) -> datetime:
     try:
-        return datetime.fromisoformat(str(text))
+        if not isinstance(text, str) or len(text) < len("2018-04-05T17:31:00Z"):
+            raise ValueError
+        return datetime.fromisoformat(text)
     except ValueError:
         raise Refused(f"not a CloudEvent: time {text!r} is not of RFC 3339") from None
 
@@ -211,13 +209,16 @@ def _time(text: Any) -> datetime:
 # --- out ---
 
 
-def answered(attributes: dict[str, Any], data: Any, *, structured: bool) -> Result:
-    """The event as a response. Raises BadResponse for what is none."""
-    attributes = {name: _spelled(value) for name, value in attributes.items() if value is not None}
-    if missing := [name for name in ("source", "type") if not attributes.get(name)]:
-        raise BadResponse(f"the returned event has no {missing[0]}")
-    attributes = {"specversion": VERSION, "id": str(uuid.uuid4()), **attributes}
-    return _as_document(attributes, data) if structured else _as_headers(attributes, data)
+def _taken_apart(result: Any) -> tuple[dict[str, Any], Any]:
+    """Attributes and data of a returned event. Raises ValueError."""
+    if hasattr(result, "get_attributes"):
+        given, data = result.get_attributes(), result.get_data() if hasattr(result, "get_data") else result.data
+    elif isinstance(result, dict):
+        given, data = _parts(dict(result))
+    else:
+        raise ValueError(f"{described(result)} is none")
+    attributes = {name: _spelled(value) for name, value in given.items() if value is not None}
+    return {"specversion": VERSION, "id": str(uuid.uuid4()), **attributes}, data
 
 
 def _spelled(value: Any) -> Any:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fnctl_agent.contracts import binding
-from fnctl_agent.contracts.binding import Call, Contract, Load, Result, arity, decoded, encoded, finished, header_pairs
+from fnctl_agent.contracts.binding import Call, Contract, Load, arity
+from fnctl_agent.contracts.bodies import BYTES, Result, decoded, encoded, finished, header_pairs, is_json
 from fnctl_agent.interface import Found, Kind, NotCallable, described
 from fnctl_agent.wire import BadResponse
 
@@ -67,7 +68,7 @@ def to_event(call: Call) -> dict[str, Any]:
         "headers": headers,
         **_body(call.body),
     }
-    if event["body"] is not None and not event["isBase64Encoded"] and binding.is_json(headers.get("content-type", "")):
+    if event["body"] is not None and not event["isBase64Encoded"] and is_json(headers.get("content-type", "")):
         with contextlib.suppress(ValueError):  # no `json` then: the handler may still read the body
             event["json"] = json.loads(event["body"])
     return event
@@ -95,5 +96,5 @@ def to_response(result: Any) -> Result:
     headers = header_pairs(result.get("headers") or {})
     body = result.get("body")
     if result.get("isBase64Encoded"):
-        return finished(status, headers, binding.BYTES, decoded(body))
+        return finished(status, headers, BYTES, decoded(body))
     return finished(status, headers, *(encoded(body) if body is not None else ("", b"")))

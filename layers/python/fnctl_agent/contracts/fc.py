@@ -21,7 +21,7 @@ from fnctl_agent.contracts.binding import Contract, Load, Resolve, expect
 from fnctl_agent.interface import Found
 
 REGION = "local"
-ACCOUNT = "123456789012"
+ACCOUNT = "000000000000"
 QUALIFIER = "LATEST"
 _LAYOUT = "%(asctime)s.%(msecs)03dZ %(invocation)s [%(levelname)s] %(message)s"
 

@@ -11,18 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fnctl_agent.contracts.binding import (
-    BYTES,
-    Call,
-    Load,
-    Result,
-    decoded,
-    encoded,
-    expect,
-    finished,
-    header_pairs,
-    status_of,
-)
+from fnctl_agent.contracts.binding import Call, Load, expect
+from fnctl_agent.contracts.bodies import BYTES, Result, decoded, encoded, finished, header_pairs, status_of
 from fnctl_agent.contracts.fc import FunctionCompute, context
 from fnctl_agent.interface import Found, Kind
 
@@ -48,6 +38,9 @@ CONTRACT = FcEvent()
 
 
 def to_response(result: Any) -> Result:
+    """Nothing is an empty body."""
+    if result is None:
+        return 200, [], b""
     if not (isinstance(result, dict) and "statusCode" in result):
         return finished(200, [], *encoded(result))
     status, headers, body = (

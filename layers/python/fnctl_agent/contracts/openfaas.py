@@ -17,19 +17,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from fnctl_agent.contracts.binding import (
+from fnctl_agent.contracts.binding import Call, Contract, Load, Resolve, arity, expect
+from fnctl_agent.contracts.bodies import (
     BYTES,
     HTML,
     JSON,
     TEXT,
-    Call,
-    Contract,
-    Load,
-    Resolve,
     Result,
-    arity,
     encoded,
-    expect,
     finished,
     header_pairs,
     json_text,

@@ -10,24 +10,20 @@ with a concurrency above 1 they are those of the latest invocation.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
-import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fnctl_agent.contracts.binding import (
+from fnctl_agent.contracts.binding import Call, Contract, Load, Refused, expect
+from fnctl_agent.contracts.bodies import (
     HTML,
     JSON,
-    Call,
-    Contract,
-    Load,
-    Refused,
     Result,
-    expect,
+    boxed,
     finished,
     header_pairs,
+    is_binary,
     is_json,
     is_json_text,
     json_text,
@@ -36,10 +32,9 @@ from fnctl_agent.contracts.binding import (
 from fnctl_agent.interface import Found, Kind
 from fnctl_agent.wire import BadResponse
 
-OWN = "__ow_"
+RESERVED = ("__ow_method", "__ow_headers", "__ow_path", "__ow_user", "__ow_query", "__ow_body")
 FORM = "application/x-www-form-urlencoded"
 _HTTP = {"statusCode", "headers", "body"}
-_TEXTUAL = re.compile(r"text/|application/(javascript|xml|x-www-form-urlencoded)|[^;]+\+xml", re.IGNORECASE)
 
 
 class OpenWhisk(Contract):
@@ -72,42 +67,31 @@ CONTRACT = OpenWhisk()
 def to_params(call: Call) -> dict[str, Any]:
     """Query below body, both as parameters; the request itself under `__ow_`. Raises Refused."""
     kind = call.header("content-type")
-    params: dict[str, Any] = dict(call.pairs)
-    own: dict[str, Any] = {
+    fields, opaque = _body(call.body, kind)
+    params: dict[str, Any] = {**dict(call.pairs), **fields}
+    if taken := [name for name in params if name in RESERVED]:
+        raise Refused(f"the parameter {taken[0]} is OpenWhisk's own: a request may not set it")
+    own = {
         "__ow_method": call.method.lower(),
         "__ow_headers": call.headers(),
         "__ow_path": "" if call.path == "/" else call.path,
     }
-    if (fields := _fields(call.body, kind)) is not None:
-        params.update(fields)
-    elif call.body:
-        own["__ow_body"] = _opaque(call.body, kind)
-    if taken := sorted(name for name in params if name in own or name.startswith(OWN)):
-        raise Refused(f"the parameter {taken[0]} is OpenWhisk's own: a request may not set it")
-    return {**params, **own}
+    return {**params, **own, **opaque}
 
 
-def _fields(body: bytes, kind: str) -> dict[str, Any] | None:
-    """The parameters that a body holds; None where it is something else."""
+def _body(body: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters that a body holds; of one that holds none, `__ow_body`."""
     if kind.lower().startswith(FORM):
-        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
-    if not body or not is_json(kind):
-        return None
+        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True)), {}
+    if not body:
+        return {}, {}
+    if not is_json(kind):
+        return {}, {"__ow_body": boxed(body, kind)[0]}
     try:
         value = json.loads(body)
     except ValueError as error:
         raise Refused(f"the body is not JSON, which its content type says: {error}") from None
-    return value if isinstance(value, dict) else None
-
-
-def _opaque(body: bytes, kind: str) -> str:
-    """Text as text, everything else in base64."""
-    if not kind or _TEXTUAL.match(kind):
-        try:
-            return body.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-    return base64.b64encode(body).decode("ascii")
+    return (value, {}) if isinstance(value, dict) else ({}, {"__ow_body": value})
 
 
 def to_response(result: Any) -> Result:
@@ -121,17 +105,18 @@ def to_response(result: Any) -> Result:
 
 
 def _application_error(error: Any) -> Result:
-    """The value of `error` is the response; where it is none, the request went wrong."""
+    """The value of `error` is the response; where it is none, it is told as a blocking activation would."""
     if isinstance(error, dict) and error.keys() & _HTTP:
-        return _http({"statusCode": 400, **error})
-    return finished(400, [], JSON, _json({"error": error}))
+        return _http(error)
+    return finished(502, [], JSON, _json({"error": error}))
 
 
 def _http(result: dict[str, Any]) -> Result:
     headers = header_pairs(result.get("headers") or {})
     body = result.get("body")
-    status = status_of(result.get("statusCode", 200 if body is not None else 204))
-    if body is None:
+    empty = body is None or body == ""
+    status = status_of(result.get("statusCode", 204 if empty else 200))
+    if empty:
         return status, headers, b""
     if not isinstance(body, str):
         return finished(status, headers, JSON, _json(body))
@@ -140,11 +125,12 @@ def _http(result: dict[str, Any]) -> Result:
 
 
 def _bytes(body: str, kind: str) -> bytes:
-    if _TEXTUAL.match(kind) or (is_json(kind) and is_json_text(body)):
+    """Text, but base64 under a type of bytes; and under JSON, where it is not JSON itself."""
+    if not is_binary(kind) and (not is_json(kind) or is_json_text(body)):
         return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise BadResponse(f"the body of a {kind} is to be base64, and is not") from None
 
 
