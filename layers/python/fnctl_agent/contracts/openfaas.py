@@ -76,13 +76,14 @@ class Context:
 
 class OpenFaas(Contract):
     def find(self, load: Load, resolve: Resolve) -> Found:
+        module, _, attr = load["handler"].replace("/", ".").rpartition(".")
+        file = Path(load["root"], *module.split(".")).with_suffix(".py")
         name = load["handler"]
-        module = name.replace("/", ".").rpartition(".")[0]
-        if (Path(load["root"]) / Path(*module.split("."))).with_suffix(".py").is_file():
+        if file.is_file():
             package = types.ModuleType(PACKAGE)
-            package.__path__ = [load["root"]]
+            package.__path__ = [str(file.parent)]
             sys.modules[PACKAGE] = package
-            name = f"{PACKAGE}.{name}"
+            name = f"{PACKAGE}.{file.stem}.{attr}"
         return self.adopt(resolve(name), load["handler"], load)
 
     def adopt(self, target: Any, name: str, load: Load) -> Found:
