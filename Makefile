@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 STAMPS := .make
 HOST ?= 127.0.0.1
 PORT ?= 8080
+JOBS ?= 2
 
 .PHONY: help setup demo test unit test-setup check format bench relock wheel clean distclean
 
@@ -22,11 +23,11 @@ setup: $(STAMPS)/venv ## Make everything ready: Python environment, Docker Engin
 demo: setup ## Serve both todolists on http://127.0.0.1:8080 until Ctrl-C (HOST, PORT)
 	@cd templates/demo && exec $(CURDIR)/$(BIN)/fnctl run --host $(HOST) --port $(PORT)
 
-test: setup test-setup ## Run all tests, those on a real engine and in a browser too (ARGS: for pytest)
-	@$(BIN)/pytest $(ARGS)
+test: setup test-setup ## Run all tests, those on a real engine and in a browser too (ARGS: for pytest; JOBS: processes)
+	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
-unit: $(STAMPS)/venv ## Run the tests that need no engine (ARGS: for pytest)
-	@$(BIN)/pytest -m "not engine and not browser" $(ARGS)
+unit: $(STAMPS)/venv ## Run the tests that need no engine (ARGS, JOBS)
+	@$(BIN)/pytest -n $(JOBS) -m "not engine and not browser" $(ARGS)
 
 test-setup: $(STAMPS)/test-tools ## Install what only tests need: chromium, ab, wrk, curl, node
 

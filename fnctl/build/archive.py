@@ -75,6 +75,9 @@ class Content:
             "timeout_ms": round(self.function.timeout_s * 1000),
             "memory_mb": self.function.memory_mb,
             "port": PORT,
+            **({"contract": str(self.function.contract)} if self.function.contract else {}),
+            **({"initializer": self.function.initializer} if self.function.initializer else {}),
+            **({"command": list(self.function.command)} if self.function.command else {}),
         }
 
     def environment(self) -> dict[str, str]:
@@ -84,6 +87,7 @@ class Content:
             "LANG": "C.UTF-8",
             "PORT": str(PORT),
             **dict(self.spec.environment),
+            **(dict(self.spec.commands) if self.function.command else {}),
             "FNCTL_LOAD": _json(self.load_message()),
         }
 

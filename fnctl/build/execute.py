@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl import paths
+from fnctl import assets, paths
 from fnctl.build import bundle as bundles
 from fnctl.build import host, inputs, install, layers, make, plan, record, store
 from fnctl.build import ship as shipping
@@ -171,7 +171,7 @@ def verify(
 ) -> tuple[str, ...]:
     """Build the bundle twice, with fresh installs, and compare; the names that differ. Leaves nothing behind."""
     shop = _workshop(engine, image, runtimes, project, progress)
-    spec = runtimes[function.runtime]
+    spec = assets.runtime_of(function, runtimes)
     made = []
     for attempt in ("first", "second"):
         step = f"verify {function.name}, {attempt} build"
@@ -216,7 +216,7 @@ def _guarded(job: _Job, function: Function) -> Built:
 
 
 def _build_one(job: _Job, function: Function) -> Built:
-    spec = job.runtimes[function.runtime]
+    spec = assets.runtime_of(function, job.runtimes)
     last = record.read(job.releases, function.name)
     made = make.release(job.shop, function, spec, last, record.every(job.releases), force=job.force)
     release, image_made = _with_image(job, function, spec, made.release) if job.ship else (made.release, False)

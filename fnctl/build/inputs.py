@@ -38,7 +38,9 @@ def read(function: Function, spec: RuntimeSpec, clock: Callable[[], int] = time.
     now = clock()
     rules = _content(function.path / ".dockerignore") or b""
     kept_free = sorted({rule.result for rule in spec.install})
-    ignored = ignore.parse(rules.decode("utf-8", "replace"), _results_in_use(function, spec, kept_free))
+    private = [ignore.exactly(name) for name in function.private]
+    results = _results_in_use(function, spec, kept_free)
+    ignored = ignore.parse(rules.decode("utf-8", "replace"), [*results, *private])
     entries = tree.scan(function.path, leaves_out=ignored.leaves_out, skips=ignored.skips)
     manifests = _manifests(function.path, spec)
     _check_handler(function, entries)

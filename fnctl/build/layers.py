@@ -103,9 +103,13 @@ def architecture() -> str:
 
 
 def select(runtimes: Sequence[RuntimeSpec], machine: str) -> list[Selection]:
-    """Group runtimes by folder, sorted, with what each folder fetches on this architecture."""
+    """Group runtimes by folder, sorted, with what each folder fetches on this architecture.
+
+    A folder that brings nothing but an agent is left out: every image has all agents.
+    """
     folders = sorted({spec.folder for spec in runtimes})
-    return [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    picked = [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    return [each for each in picked if each.fetches or each.snippet(RUNTIME_SNIPPET) or each.snippet(AGENT_SNIPPET)]
 
 
 def _selection(layer: Layer, runtimes: Sequence[RuntimeSpec], machine: str) -> Selection:
@@ -132,8 +136,9 @@ def _identity(item: Fetch) -> object:
 
 
 def sandbox_digest(lower: str, root: Path, picked: Sequence[Selection]) -> str:
-    """Over the runtimes image and every agent file: name, whether it can be executed, contents; hex."""
-    total = hashlib.sha256(lower.encode())
+    """Over the runtimes image, what stands beside the agents, and every agent file: name, whether it can be executed,
+    contents; hex."""
+    total = hashlib.sha256(lower.encode() + dockerfile.SECRETS.encode())
     for folder in agent_folders(root):
         total.update(_files_digest(folder).encode())
     for selection in picked:

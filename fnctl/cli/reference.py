@@ -40,7 +40,7 @@ RECEIPT = {
     "load_ms": "Loading the function's code, where it was not loaded.",
     "handler_ms": "In the function.",
     "total_ms": "All of it.",
-    "billed_ms": "Load and handler time, rounded up to whole ms.",
+    "billed_ms": "`handler_ms`, rounded up to whole ms.",
     "cpu_ms": "CPU time; nothing where it could not be measured.",
     "shared_by": "How many invocations ran in the instance in the window that `cpu_ms` is a share of.",
     "peak_memory_mb": "The instance's peak memory; nothing where it could not be measured.",

@@ -39,7 +39,7 @@ def run(
         typer.Option(
             "--warm",
             metavar="N|auto",
-            help="Pre-warmed containers to keep; auto: at least 3, and more as calls come.",
+            help="First calls at once to be ready for, each with a booted container; auto: as many as come.",
             envvar="FNCTL_WARM",
         ),
     ] = "3",
@@ -73,6 +73,7 @@ def run(
     from fnctl import config
 
     project = config.load(Path.cwd(), file)
+    output.notes(project.notes)
     claim_port(host, port)
     if detach:
         _detach(project)

@@ -13,8 +13,7 @@ from fnctl.gateway.door import Door
 from fnctl.gateway.limits import Limits
 from fnctl.gateway.ports import cannot_listen
 from fnctl.gateway.routes import Routes
-from fnctl.model import Receipt
-from fnctl.runtime.lease import Admission
+from fnctl.runtime.lease import Admission, Ledger
 
 BACKLOG = 4096  # the kernel caps it (net.core.somaxconn)
 
@@ -22,18 +21,18 @@ BACKLOG = 4096  # the kernel caps it (net.core.somaxconn)
 class Gateway:
     """start → serve → drain → close. All calls on the event loop's thread; `close` may be called in any state, twice.
 
-    `sink` gets one Receipt an invocation, when it has ended; it must neither block nor raise.
+    `ledger` is told of each invocation when it has ended.
     """
 
     def __init__(
         self,
         admission: Admission,
         routes: Routes,
-        sink: Callable[[Receipt], None],
+        ledger: Ledger,
         limits: Limits | None = None,
     ) -> None:
         self.routes = routes
-        self._door = Door(admission, routes, sink, limits or Limits())
+        self._door = Door(admission, routes, ledger, limits or Limits())
         self._servers: list[asyncio.Server] = []
 
     @property

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
 from fnctl.gateway.ids import InvocationIds
 from fnctl.gateway.limits import Limits
 from fnctl.gateway.routes import Routes
-from fnctl.model import Receipt
-from fnctl.runtime.lease import Admission
+from fnctl.runtime.lease import Admission, Ledger
 
 
 class Guarded(Protocol):
@@ -32,10 +30,10 @@ class Guarded(Protocol):
 class Door:
     """Plain attributes: they are read on every request."""
 
-    def __init__(self, admission: Admission, routes: Routes, sink: Callable[[Receipt], None], limits: Limits) -> None:
+    def __init__(self, admission: Admission, routes: Routes, ledger: Ledger, limits: Limits) -> None:
         self.admission = admission
         self.routes = routes
-        self.sink = sink
+        self.ledger = ledger
         self.limits = limits
         self.next_id = InvocationIds()
         self.connections: set[Guarded] = set()

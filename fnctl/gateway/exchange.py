@@ -7,7 +7,6 @@ The warm path has no task, future or timer: acquire → send → `complete` → 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Protocol, cast
@@ -17,7 +16,7 @@ from fnctl.gateway.body import chunk, last_chunk
 from fnctl.gateway.door import Door
 from fnctl.gateway.head import RequestHead, ResponseHead
 from fnctl.gateway.receipts import refused_receipt, served_receipt
-from fnctl.gateway.refusal import error_body
+from fnctl.gateway.refusal import agent_error, error_body
 from fnctl.gateway.routes import Match
 from fnctl.gateway.upstream import Upstream
 from fnctl.gateway.wire import (
@@ -30,9 +29,9 @@ from fnctl.gateway.wire import (
     response_head,
     server_timing,
     switching,
+    warm_response,
 )
-from fnctl.model import Function, Model
-from fnctl.runtime import unreachable
+from fnctl.model import Model
 from fnctl.runtime.lease import Lease, Waiter
 
 NEVER = math.inf
@@ -233,8 +232,26 @@ class Exchange:
             self._agent_failed(head.fields.error, payload, reusable)
             return
         now = time.monotonic()
-        self._client.write(self._response(head, len(payload), now) + payload)
+        if self._plain_to(head, payload):
+            self._status = head.status
+            self._client.write(warm_response(head, payload, self._id, (now - self._leased_at) * 1000))
+        else:
+            self._client.write(self._response(head, len(payload), now) + payload)
         self._close("ok", now, reusable=reusable and self._body_ended)
+
+    def _plain_to(self, head: ResponseHead, payload: bytes) -> bool:
+        """Nothing about this response asks for more than `warm_response` can say."""
+        lease = self._lease
+        return (
+            lease is not None
+            and lease.plain
+            and head.fields.dated
+            and head.fields.length == len(payload) > 0
+            and self._body_ended
+            and self._head.http_1_1
+            and not self.bodyless
+            and not self._client.closing
+        )
 
     def head(self, head: ResponseHead, payload: bytes) -> None:
         if self.done:
@@ -321,7 +338,7 @@ class Exchange:
 
     def _agent_failed(self, code: bytes, body: bytes, reusable: bool) -> None:
         """The agent answered in place of the handler: it raised, or returned what is no response."""
-        error = _agent_error(self._match.function, code.decode(), body)
+        error = agent_error(self._match.function, code.decode(), body)
         self._answer(error)
         self._close(error.code, reusable=reusable and self._body_ended, detail=error.message)
 
@@ -371,27 +388,26 @@ class Exchange:
             if self._paused:
                 upstream.resume_reading()
             upstream.forget()
-        head = self._head
-        asked = head.method.decode(), head.target.decode("latin-1"), detail
-        total_ms = (now - self._started) * 1000
-        if lease is None:
-            name = self._match.function.name
-            receipt = refused_receipt(self.id, name, self._status, verdict, self._at, total_ms, *asked)
-        else:
+        if lease is not None:
             lease.release(reusable=reusable, error=error)
-            handler_ms = (now - self._leased_at) * 1000
-            receipt = served_receipt(self.id, lease, self._status, verdict, self._at, handler_ms, total_ms, *asked)
-        door.sink(receipt)
+        self._enter(verdict, now, detail)
         self._client.finished(clean)
 
-
-def _agent_error(function: Function, code: str, body: bytes) -> FunctionError:
-    """From the agent's `{"error": {"type", "message"}}`; whatever else it may be, there is an error to show."""
-    try:
-        said = json.loads(body)["error"]
-        what = f"{said['type']}: {said['message']}"[:2000]
-    except (ValueError, KeyError, TypeError):
-        what = "the agent gave no reason"
-    done = "returned no valid response" if code == "bad_response" else "raised an error"
-    hint = unreachable.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
-    return FunctionError(f"{function.name} {done}: {what}", code=code, hint=hint)
+    def _enter(self, verdict: str, now: float, detail: str | None) -> None:
+        """Into the ledger."""
+        lease, head, total_s = self._lease, self._head, now - self._started
+        handler_s = now - self._leased_at
+        if lease is not None and lease.plain and verdict == "ok":
+            what = head.method, head.target, self._status
+            self._door.ledger.warm(lease, (self.id, self._at, handler_s, total_s, what))
+            return
+        method, path = head.method.decode(), head.target.decode("latin-1")
+        if lease is None:
+            name = self._match.function.name
+            receipt = refused_receipt(
+                self.id, name, self._status, verdict, self._at, total_s * 1000, method, path, detail
+            )
+        else:
+            times = handler_s * 1000, total_s * 1000
+            receipt = served_receipt(self.id, lease, self._status, verdict, self._at, *times, method, path, detail)
+        self._door.ledger.receipt(receipt)

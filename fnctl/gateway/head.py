@@ -69,6 +69,7 @@ class ResponseHead(NamedTuple):
     http_1_1: bool
     fields: ResponseFields
     lines: bytes  # status line and forwarded fields, for the client
+    framed: bytes  # these, and the length that the fields announce; only where they announce one
 
 
 def malformed(what: str, hint: str | None = None) -> UsageError:
@@ -251,7 +252,8 @@ class ResponseParser:
         minor, status, reason = line.groups()
         fields = _response_fields(data[line.end() : -2])
         lines = b"HTTP/1.1 %b %b\r\n%b" % (status, reason or b"", fields.forward)
-        return ResponseHead(int(status), reason or b"", minor == b"1", fields, lines)
+        framed = b"%bContent-Length: %d\r\n" % (lines, fields.length) if fields.length >= 0 else b""
+        return ResponseHead(int(status), reason or b"", minor == b"1", fields, lines, framed)
 
 
 def _response_fields(block: bytes) -> ResponseFields:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from fnctl.errors import DeadlineExceeded, FnctlError, TooLarge
+from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, TooLarge
+from fnctl.model import Function
+from fnctl.runtime import advice
 
 
 class HeadTooLarge(TooLarge):
@@ -55,3 +57,15 @@ def error_headers(error: FnctlError) -> bytes:
     if allow := getattr(error, "allow", ()):
         lines += b"Allow: %b\r\n" % ", ".join(allow).encode()
     return lines
+
+
+def agent_error(function: Function, code: str, body: bytes) -> FunctionError:
+    """From the agent's `{"error": {"type", "message"}}`; whatever else it may be, there is an error to show."""
+    try:
+        said = json.loads(body)["error"]
+        what = f"{said['type']}: {said['message']}"[:2000]
+    except (ValueError, KeyError, TypeError):
+        what = "the agent gave no reason"
+    done = "returned no valid response" if code == "bad_response" else "raised an error"
+    hint = advice.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
+    return FunctionError(f"{function.name} {done}: {what}", code=code, hint=hint)

@@ -52,6 +52,13 @@ def response_head(head: ResponseHead, length: int, own: bytes, date: bytes, *, b
     return b"%b%b%b%b\r\n" % (head.lines, framing, date, own)
 
 
+def warm_response(head: ResponseHead, payload: bytes, invocation: bytes, handler_ms: float) -> bytes:
+    """Head and payload in one, of a warm call that waited for nothing, whose response has a date and a length: what
+    `response_head` gives with the fields of `own_fields` and `server_timing`, in one step for the path that is busiest.
+    """
+    return b"%bX-Fnctl-Invocation-Id: %b\r\n%b%.2f\r\n\r\n%b" % (head.framed, invocation, _WARM, handler_ms, payload)
+
+
 def interim_head(head: ResponseHead) -> bytes:
     """A 1xx response."""
     return head.lines + b"\r\n"

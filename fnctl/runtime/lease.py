@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fnctl.errors import FnctlError
-from fnctl.model import StartKind
+from fnctl.model import Receipt, StartKind
+
+# A warm invocation that waited for nothing and ended well, as the hot path leaves it: its id, wall clock in seconds
+# when its head was read, seconds in the handler and in all, and (method, target, status). A tuple: there are thousands
+# a second, and most of what a receipt says is the same for all of an instance's.
+WarmCall = tuple[str, float, float, float, tuple[bytes, bytes, int]]
 
 
 class DataOwner(Protocol):
@@ -38,6 +43,7 @@ class Lease(Protocol):
     function: str
     version: str
     start: StartKind
+    plain: bool  # warm, and it waited for nothing
     queue_ms: float
     container_ms: float
     runtime_ms: float
@@ -58,6 +64,16 @@ class Lease(Protocol):
         The answer is a FunctionError (crash, oom, bad_response), or an EngineError where the engine took the sandbox
         away. Call it before `release`.
         """
+        ...
+
+
+class Ledger(Protocol):
+    """Where every invocation is written down when it has ended, once. Neither call blocks or raises."""
+
+    def receipt(self, receipt: Receipt) -> None: ...
+
+    def warm(self, lease: Lease, call: WarmCall) -> None:
+        """One on a `plain` lease that ended well: the same as its receipt."""
         ...
 
 

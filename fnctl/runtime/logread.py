@@ -62,7 +62,32 @@ def _entries(cursor: _Cursor, since: float | None, tail: int | None) -> Iterator
         except ValueError:
             continue
         if isinstance(entry, dict) and (since is None or _time(entry) >= since):
-            yield entry
+            yield from _receipts(entry) if entry.get("kind") == "calls" else (entry,)
+
+
+def _receipts(calls: Entry) -> Iterator[Entry]:
+    """One line of many warm calls → a receipt each."""
+    each = {name: calls[name] for name in ("t", "function", "instance", "version", "cpu_ms", "shared_by")}
+    waits = {f"{part}_ms": 0.0 for part in ("queue", "container", "runtime", "load")}
+    for invocation, at, handler, total, asked in calls["calls"]:
+        method, path, status = calls["asked"][asked]
+        yield {
+            "kind": "receipt",
+            **each,
+            "id": invocation,
+            "at": at / 1e6,
+            "start": "warm",
+            "status": status,
+            "verdict": "ok",
+            "method": method,
+            "path": path,
+            **waits,
+            "handler_ms": handler / 1e3,
+            "total_ms": total / 1e3,
+            "billed_ms": -(-handler // 1000),
+            "peak_memory_mb": calls["peak_memory_mb"],
+            "detail": None,
+        }
 
 
 def _time(entry: Entry) -> float:

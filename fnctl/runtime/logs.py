@@ -1,8 +1,12 @@
 """The log store's writer: what functions print, and their receipts, as JSON lines in bounded files. logread.py reads.
 
 A function has `NAME.jsonl` and, when that is full, `NAME.jsonl.1` (the newer) and so on: at most FILES × MAX_BYTES,
-whatever it prints. One JSON object a line: `t` (epoch seconds), `kind` ("line" or "receipt"), `function`, `instance`,
-`id`, and `text` or the receipt's fields.
+whatever it prints. One JSON object a line, with `t` (epoch seconds), `function`, `instance` and a `kind`:
+
+    line      `id`, `text`
+    receipt   `id` and the receipt's fields
+    calls     many receipts at once, of warm calls to one instance: what they share once, then `asked` (method, path,
+              status) and `calls` (id, and as whole microseconds: at, handler, total; then which of `asked`)
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 
 from fnctl.model import Receipt
+from fnctl.runtime.lease import WarmCall
+from fnctl.runtime.meter import Window
 
 FILES = 4
 MAX_BYTES = 8 << 20
@@ -29,7 +35,10 @@ FLUSH_S = 0.05
 # Rendering holds the interpreter's lock, which the event loop needs; each write gives it away. So small batches.
 BATCH = 64
 
-Waiting = tuple[float, str | None, str | None, str] | tuple[float, Receipt]
+CALLS = 256  # in one line of the file
+
+# What waits: a line, a receipt, or what is rendered already.
+Waiting = tuple[float, str | None, str | None, str] | tuple[float, Receipt] | bytes
 
 
 class LogWriter:
@@ -64,6 +73,17 @@ class LogWriter:
     def receipt(self, receipt: Receipt) -> None:
         queue = self._queues.get(receipt.function) or self._queue(receipt.function)
         queue.put((self._clock(), receipt), RECEIPT_WEIGHT, MAX_WAITING_RECEIPTS)
+        if not self._news.is_set():
+            self._news.set()
+
+    def calls(self, window: Window, calls: Sequence[WarmCall]) -> None:
+        """Receipts of warm calls. Rendered here and now: a thread that did it would fight for the interpreter's lock
+        with the loop that gives it the work."""
+        queue = self._queues.get(window.function) or self._queue(window.function)
+        at = self._clock()
+        for start in range(0, len(calls), CALLS):
+            line = rendered_calls(at, window, calls[start : start + CALLS]).encode()
+            queue.put(line, len(line), MAX_WAITING_RECEIPTS, count=min(CALLS, len(calls) - start))
         if not self._news.is_set():
             self._news.set()
 
@@ -102,30 +122,30 @@ class _Queue:
     def __init__(self, function: str, file: _File) -> None:
         self.file = file
         self._name = quoted(function)
-        self._items: deque[tuple[int, Waiting]] = deque()
+        self._items: deque[tuple[int, int, Waiting]] = deque()  # (weight, how many entries, what)
         self._taken = 0  # weight ever put
         self._gone = 0  # weight ever drained
         self._dropped = 0
         self._told = 0  # of the dropped
 
-    def put(self, item: Waiting, weight: int, bound: int) -> None:
+    def put(self, item: Waiting, weight: int, bound: int, *, count: int = 1) -> None:
         if self._taken - self._gone > bound:
-            self._dropped += 1
+            self._dropped += count
             return
         self._taken += weight
-        self._items.append((weight, item))
+        self._items.append((weight, count, item))
 
     def drain(self, clock: Callable[[], float]) -> None:
         while self._items:
             batch = [self._items.popleft() for _ in range(min(BATCH, len(self._items)))]
-            self._gone += sum(weight for weight, _ in batch)
-            if not self.file.append("".join([rendered(self._name, item) for _, item in batch]).encode()):
-                self._dropped += len(batch)
+            self._gone += sum(weight for weight, _, _ in batch)
+            if not self.file.append(b"".join([rendered(self._name, item) for _, _, item in batch])):
+                self._dropped += sum(count for _, count, _ in batch)
                 return
         lost = self._dropped - self._told
         if lost:
             marker = (clock(), None, None, f"… {lost} lines dropped: they came faster than they could be written")
-            if self.file.append(rendered(self._name, marker).encode()):
+            if self.file.append(rendered(self._name, marker)):
                 self._told += lost
 
 
@@ -182,11 +202,14 @@ def rotated(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}") if number else path
 
 
-def rendered(name: str, item: Waiting) -> str:
+def rendered(name: str, item: Waiting) -> bytes:
     """One item as a line of JSON; `name` is the function's, quoted already."""
-    if len(item) == 2:
-        return _receipt(name, *item)
-    at, instance, invocation, text = item
+    if isinstance(item, bytes):
+        return item
+    return (_receipt(name, *item) if len(item) == 2 else _line(name, *item)).encode()
+
+
+def _line(name: str, at: float, instance: str | None, invocation: str | None, text: str) -> str:
     return f'{{"t":{at:.6f},"kind":"line","function":{name},{_who(instance, invocation)},"text":{quoted(text)}}}\n'
 
 
@@ -202,7 +225,28 @@ def _number(value: float | None) -> str:
     return "null" if value is None else f"{value:.3f}"
 
 
-# Spelled out: a generic encoder takes three times as long, and a busy service leaves thousands of receipts a second.
+_CALL = '["%s",%d,%d,%d,%d]'
+
+
+def rendered_calls(at: float, window: Window, calls: Sequence[WarmCall]) -> str:
+    """Whole numbers, since they are several times cheaper to print than decimals."""
+    asked: dict[tuple[bytes, bytes, int], int] = {}
+    rows = [
+        _CALL % (invocation, began * 1e6, handler_s * 1e6, total_s * 1e6, asked.setdefault(what, len(asked)))
+        for invocation, began, handler_s, total_s, what in calls
+    ]
+    kinds = [
+        f"[{quoted(method.decode())},{quoted(target.decode('latin-1')[:MAX_LINE])},{status}]"
+        for method, target, status in asked
+    ]
+    return (
+        f'{{"t":{at:.6f},"kind":"calls","function":{quoted(window.function)},"instance":{quoted(window.instance)},'
+        f'"version":{quoted(window.version)},"cpu_ms":{_number(window.cpu_ms)},"shared_by":{window.shared_by},'
+        f'"peak_memory_mb":{_number(window.peak_memory_mb)},"asked":[{",".join(kinds)}],"calls":[{",".join(rows)}]}}\n'
+    )
+
+
+# Spelled out: a generic encoder takes three times as long.
 _RECEIPT = (
     '{"t":%.6f,"kind":"receipt","function":%s,"instance":%s,"id":%s,"at":%.6f,"version":%s,"start":%s,"status":%d,"verdict":%s,'
     '"method":%s,"path":%s,%s,"handler_ms":%.3f,'
@@ -224,7 +268,7 @@ def _receipt(name: str, at: float, receipt: Receipt) -> str:
         _word(receipt.verdict),
         _word(receipt.method),
         _word(path if len(path) <= MAX_LINE else path[:MAX_LINE]),
-        _start(receipt),
+        _START % (receipt.queue_ms, receipt.container_ms, receipt.runtime_ms, receipt.load_ms),
         receipt.handler_ms,
         receipt.total_ms,
         receipt.billed_ms,
@@ -236,13 +280,6 @@ def _receipt(name: str, at: float, receipt: Receipt) -> str:
 
 
 _START = '"queue_ms":%.3f,"container_ms":%.3f,"runtime_ms":%.3f,"load_ms":%.3f'
-_NO_START = _START % (0.0, 0.0, 0.0, 0.0)
-
-
-def _start(receipt: Receipt) -> str:
-    """Nearly every receipt of a busy service is of a warm call that did not wait."""
-    parts = (receipt.queue_ms, receipt.container_ms, receipt.runtime_ms, receipt.load_ms)
-    return _START % parts if any(parts) else _NO_START
 
 
 @lru_cache(maxsize=2048)

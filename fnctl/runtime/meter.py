@@ -4,16 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from fnctl.model import Receipt
 from fnctl.runtime.instance import Instance
+from fnctl.runtime.lease import Lease, WarmCall
 
 TICK_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the warm calls of one instance have in common that ended between two looks.
+
+    `cpu_ms` is each call's share, `shared_by` how many shared; None where the kernel told nothing.
+    """
+
+    function: str
+    version: str
+    instance: str
+    cpu_ms: float | None
+    shared_by: int
+    peak_memory_mb: float | None
+
+
+class Store(Protocol):
+    """The log store, as far as the meter writes to it."""
+
+    def receipt(self, receipt: Receipt) -> None: ...
+
+    def calls(self, window: Window, calls: Sequence[WarmCall]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Ended:
+    """Invocations of one instance that wait for its figures."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    calls: list[WarmCall] = field(default_factory=list)
+    function: str = ""  # of the calls
+    version: str = ""
+
+
 class Meter:
-    """Takes receipts from the gateway, gives them on to the log store with CPU time and peak memory.
+    """The gateway's ledger (runtime/lease.py): gives what it is told on to the store, with CPU time and peak memory.
 
     CPU of a window is the instance's own (its cgroup's), divided by the invocations that ended in the window:
     `shared_by` says how many they were, and 1 makes it exact. A forking agent reports each invocation's process by
@@ -21,19 +57,25 @@ class Meter:
     What cannot be read (a remote engine) stays None.
     """
 
-    def __init__(self, alive: Mapping[str, Instance], sink: Callable[[Receipt], None]) -> None:
+    def __init__(self, alive: Mapping[str, Instance], store: Store) -> None:
         self._alive = alive
-        self._sink = sink
-        self._pending: dict[str, list[Receipt]] = defaultdict(list)
+        self._store = store
+        self._pending: dict[str, _Ended] = defaultdict(_Ended)
         self._cpu: dict[str, float] = {}
         self._last: dict[str, tuple[float | None, float | None]] = {}  # of instances that have ended: (CPU ms, peak MB)
 
-    def record(self, receipt: Receipt) -> None:
-        """On the warm path: only remembers."""
+    def receipt(self, receipt: Receipt) -> None:
         if receipt.instance is None:
-            self._sink(receipt)
+            self._store.receipt(receipt)
         else:
-            self._pending[receipt.instance].append(receipt)
+            self._pending[receipt.instance].receipts.append(receipt)
+
+    def warm(self, lease: Lease, call: WarmCall) -> None:
+        """On the warm path: only remembers."""
+        ended = self._pending[lease.instance]
+        if not ended.calls:
+            ended.function, ended.version = lease.function, lease.version
+        ended.calls.append(call)
 
     def ending(self, instance: Instance) -> None:
         """An instance is about to be destroyed: the last look at its cgroup."""
@@ -48,39 +90,43 @@ class Meter:
 
     def settle(self, *, final: bool = False) -> None:
         """Complete and hand on what is pending. `final`: also what waits for an agent's own figures."""
-        pending, self._pending = self._pending, defaultdict(list)
-        for key, receipts in pending.items():
+        pending, self._pending = self._pending, defaultdict(_Ended)
+        for key, ended in pending.items():
             instance = self._alive.get(key)
             if instance is not None and instance.forks and not final:
-                self._settle_forked(key, instance, receipts)
+                self._settle_forked(key, instance, ended)
             else:
-                self._settle_shared(key, instance, receipts)
-        ended = [key for key in self._cpu if key not in self._alive and key not in self._pending]
-        for key in ended:
+                self._settle_shared(key, instance, ended)
+        gone = [key for key in self._cpu if key not in self._alive and key not in self._pending]
+        for key in gone:
             self._cpu.pop(key, None)
             self._last.pop(key, None)
 
-    def _settle_forked(self, key: str, instance: Instance, receipts: list[Receipt]) -> None:
+    def _settle_forked(self, key: str, instance: Instance, ended: _Ended) -> None:
+        receipts = ended.receipts
         while receipts and instance.figures:
             cpu_ms, peak_mb = instance.figures.popleft()
             receipt = receipts.pop(0)
             receipt.cpu_ms = None if cpu_ms is None else round(cpu_ms, 3)
             receipt.peak_memory_mb = None if peak_mb is None else round(peak_mb, 1)
-            self._sink(receipt)
+            self._store.receipt(receipt)
         if receipts:
-            self._pending[key] = receipts
+            self._pending[key] = ended
 
-    def _settle_shared(self, key: str, instance: Instance | None, receipts: list[Receipt]) -> None:
+    def _settle_shared(self, key: str, instance: Instance | None, ended: _Ended) -> None:
+        count = len(ended.receipts) + len(ended.calls)
         cpu_ms, peak_mb = self._look(key, instance)
         before = self._cpu.get(key, 0.0)
         each: float | None = None
         if cpu_ms is not None:
             self._cpu[key] = cpu_ms
-            each = round((cpu_ms - before) / len(receipts), 3)
+            each = round((cpu_ms - before) / count, 3)
         peak = None if peak_mb is None else round(peak_mb, 1)
-        for receipt in receipts:
-            receipt.cpu_ms, receipt.shared_by, receipt.peak_memory_mb = each, len(receipts), peak
-            self._sink(receipt)
+        for receipt in ended.receipts:
+            receipt.cpu_ms, receipt.shared_by, receipt.peak_memory_mb = each, count, peak
+            self._store.receipt(receipt)
+        if ended.calls:
+            self._store.calls(Window(ended.function, ended.version, key, each, count, peak), ended.calls)
 
     def _look(self, key: str, instance: Instance | None) -> tuple[float | None, float | None]:
         if instance is not None and instance.cgroup is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,9 +15,10 @@ from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engin
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import EngineError, FnctlError, NoCapacity
 from fnctl.model import RuntimeSpec, SandboxSpec
-from fnctl.policy import PoolPolicy
+from fnctl.policy import PoolPolicy, Targets
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.instance import Instance, Keeper
+from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
@@ -27,6 +28,7 @@ T = TypeVar("T")
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
 # More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
 PARALLEL_CREATES = 2
+TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
@@ -37,14 +39,26 @@ BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """`target`: pooled instances to keep; `runtimes`: each booted ahead in one of them, as far as they go."""
+    """`warm`: first calls at once that the pool is ready for. So many instances have a runtime booted, shared out among
+    `runtimes`, and as many base containers stand behind them; without runtimes, it is base containers alone."""
 
-    target: int
+    warm: int
     image: str
     project: str
     run: str
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
+    tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
+
+
+def shares(warm: int, runtimes: Sequence[RuntimeSpec]) -> Targets:
+    """What a pool of this size holds that does not learn. The first runtimes get one more where it does not come out.
+
+    The more general tier is never the smaller one: a base container costs a tenth of a booted one, and is where the
+    next booted one comes from.
+    """
+    booted = {spec.tier: len(range(place, warm, len(runtimes))) for place, spec in enumerate(runtimes)}
+    return Targets(warm, {name: count for name, count in booted.items() if count})
 
 
 _UNFIT = 9
@@ -75,11 +89,10 @@ class Pool(Keeper):
         cgroup_of: Callable[[int], Cgroup | None] = Cgroup.of,
         policy: PoolPolicy | None = None,
     ) -> None:
-        """`policy` sizes the pool from the first calls it is told of; without one, the target stays as set."""
+        """`policy` sizes the pool from the first calls it is told of; without one, it stays as set."""
         self.settings = settings
-        self.target = settings.target
         self._policy = policy
-        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
+        self._size(shares(settings.warm, settings.runtimes) if policy is None else policy.targets(time.monotonic()))
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -95,8 +108,10 @@ class Pool(Keeper):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
         self._changed = asyncio.Condition()
+        self.janitor = Janitor(engine, self.labels(), self._names, self.call)
 
     # -- asked by the scheduler ------------------------------------------------------------------------------------
 
@@ -123,7 +138,7 @@ class Pool(Keeper):
 
     async def create(self, keeper: Keeper, memory_mb: int | None = None) -> Instance:
         """A new sandbox at tier base. NoCapacity where the engine cannot make one."""
-        slot = self._slots.acquire()
+        slot = self._slot()
         instance = Instance(slot, keeper, self._data_factory, self._ended)
         self.alive[instance.id] = instance
         try:
@@ -140,6 +155,7 @@ class Pool(Keeper):
             raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
         except EngineError as error:
             instance.end(Death.LOST)
+            self.janitor.doubt()
             raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
         except BaseException:
             instance.end(Death.LOST)
@@ -147,21 +163,35 @@ class Pool(Keeper):
         instance.timings["container"] = (instance.clock() - instance.created) * 1000
         return instance
 
+    def _slot(self) -> Slot:
+        try:
+            return self._slots.acquire()
+        except OSError as error:  # no space for its folder
+            raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
+
     def _cgroup(self, sandbox: str) -> Cgroup | None:
         info = self.engine.inspect(sandbox)
         return self._cgroup_of(info.pid) if info is not None and info.pid else None
 
     def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
         return SandboxSpec(
-            name=f"fnctl-{self.settings.project}-{slot.id}",
+            name=self._name(slot.id),
             image=self.settings.image,
             command=SUPERVISOR,
             labels=tuple(self.labels().items()),
             uid=slot.uid,
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
+            tmp_mb=self.settings.tmp_mb,
             auto_remove=True,
         )
+
+    def _name(self, instance: str) -> str:
+        """Of its sandbox: known before the engine is asked, so that what it made is found though it never said so."""
+        return f"fnctl-{self.settings.project}-{instance}"
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(self._name, self.alive))
 
     def labels(self) -> Mapping[str, str]:
         return {
@@ -179,6 +209,7 @@ class Pool(Keeper):
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name="pool")
+        self._sweeper = asyncio.create_task(self.janitor.run(), name="janitor")
         self._wake.set()
 
     async def full(self) -> None:
@@ -204,8 +235,11 @@ class Pool(Keeper):
         return self._lacking()[: max(0, self.target - self._has_booted().total())]
 
     def _lacking(self) -> list[RuntimeSpec]:
+        """One of each runtime before a second of any."""
         has = self._has_booted()
-        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
+        lacking = {spec.tier: self._booted.get(spec.tier, 0) - has[spec.tier] for spec in self.settings.runtimes}
+        rounds = range(max(lacking.values(), default=0))
+        return [spec for turn in rounds for spec in self.settings.runtimes if turn < lacking[spec.tier]]
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -214,8 +248,11 @@ class Pool(Keeper):
 
     def _resize(self) -> None:
         if self._policy is not None:
-            wanted = self._policy.targets(time.monotonic())
-            self.target, self._booted = wanted.total, wanted.booted
+            self._size(self._policy.targets(time.monotonic()))
+
+    def _size(self, wanted: Targets) -> None:
+        """`target`: pooled instances to keep; `_booted`: how many of them with each runtime."""
+        self.target, self._booted = wanted.total, wanted.booted
 
     def _drop_surplus(self) -> None:
         """Boots past what is wanted of their runtime go first, then bare containers; the oldest of each first."""
@@ -231,7 +268,7 @@ class Pool(Keeper):
 
     def _make_room(self) -> None:
         """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
         for member in self.members:
             # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
             if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
@@ -290,7 +327,7 @@ class Pool(Keeper):
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
-            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:
@@ -332,6 +369,7 @@ class Pool(Keeper):
         except EngineError as error:
             # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself
             self.trouble = error
+            self.janitor.doubt()
         await self.call(instance.slot.remove)
         if instance.sandbox is not None or instance.state is State.DEAD:
             self._slots.release(instance.slot)
@@ -347,10 +385,13 @@ class Pool(Keeper):
         """End every instance of the run and wait until the engine has removed them all."""
         self._closing = True
         self.target = 0
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for loop in (self._keeper, self._sweeper):
+            if loop is not None:
+                loop.cancel()
         while self.alive or self._tasks:
             for instance in list(self.alive.values()):
                 instance.end(Death.STOPPED)
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
+        with contextlib.suppress(EngineError):  # an engine that does not answer is swept by the next run
+            await self.janitor.look()

@@ -12,7 +12,7 @@ from typing import Any
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, Engine
 from fnctl.errors import NotFound
-from fnctl.model import Project, Receipt, RuntimeSpec
+from fnctl.model import Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy
 from fnctl.runtime import reaper
@@ -23,9 +23,10 @@ from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter
 from fnctl.runtime.nodes import Nodes
-from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.pool import TMP_MB, Pool, PoolSettings
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
+from fnctl.runtime.uids import UidClaim
 
 # Two creations at once, and the rest for what must not wait behind them: destroying, updating, linking.
 ENGINE_THREADS = 6
@@ -53,25 +54,23 @@ class Service:
         self._engine = engine
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
-        self._nodes = Nodes(engine, project, image, self.run_id)
+        self._nodes = Nodes(engine, project, image, self.run_id, self.paths.slots)
+        self._uids = UidClaim()
         self._stage = Stage(self.paths.slots / "staged")
-        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes))
+        tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
+        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), tmp_mb=tmp_mb)
         self.pool = Pool(
             engine,
             self._executor,
-            Slots(self.paths.slots, self.run_id),
+            Slots(self.paths.slots, self.run_id, self._uids.claim),
             settings,
             data_factory,
             self._instance_ended,
             policy=policy,
         )
-        self.meter = Meter(self.pool.alive, self._logs.receipt)
+        self.meter = Meter(self.pool.alive, self._logs)
         self.scheduler = Scheduler(self.pool, self._stage, self._nodes.networks, self._logs.line)
         self._loops: list[asyncio.Task[None]] = []
-
-    def record(self, receipt: Receipt) -> None:
-        """The gateway's sink for receipts."""
-        self.meter.record(receipt)
 
     def _instance_ended(self, instance: Instance) -> None:
         self.meter.ending(instance)
@@ -124,6 +123,7 @@ class Service:
         await self.pool.call(self._nodes.stop)
         await self.pool.call(self._stage.clear)
         self._logs.close()
+        self._uids.close()
         self._executor.shutdown(wait=True)
 
     # -- what it says of itself ------------------------------------------------------------------------------------
@@ -146,6 +146,7 @@ class Service:
             "in_flight": instance.in_flight,
             "memory_mb": round(instance.cgroup.memory_mb(), 1) if instance.cgroup else None,
             "served": instance.served,
+            "strays": instance.strays.count,
         }
 
     def functions(self, urls: Callable[[str], list[str]]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.model import Model, StartKind
-from fnctl.runtime import unreachable
+from fnctl.runtime import advice
 from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.lease import DataConnection, Lease
@@ -47,6 +47,7 @@ class SiteLease:
         "function",
         "instance",
         "load_ms",
+        "plain",
         "queue_ms",
         "runtime_ms",
         "start",
@@ -60,16 +61,22 @@ class SiteLease:
         self.function = site.name
         self.version = instance.version
         self.start = StartKind.WARM
+        self.plain = not instance.forks  # a forked process tells its own figures, which its receipt waits for
         self.queue_ms = self.container_ms = self.runtime_ms = self.load_ms = 0.0
 
     def first(self, waited_ms: float) -> None:
         """This lease is the one its instance was started for: it says what the start cost."""
         timings = self._instance.timings
+        self.plain = False
         self.start = self._instance.start_kind
         self.container_ms = timings["container"]
         self.runtime_ms = timings["runtime"]
         self.load_ms = timings["load"]
         self.queue_ms = max(0.0, waited_ms - self.container_ms - self.runtime_ms - self.load_ms)
+
+    def waited(self, waited_ms: float) -> None:
+        self.plain = False
+        self.queue_ms = waited_ms
 
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         self._instance.finish(self.connection, reusable=reusable, error=error)
@@ -110,7 +117,7 @@ class Site(Keeper):
         self._broken: tuple[FnctlError, float] | None = None  # (why, until)
         self._backoff_s = BACKOFF_S
         self._patience: asyncio.TimerHandle | None = None
-        self._advised: set[str] = set()  # instances whose log has the hint about the network
+        self._advised: set[tuple[str, str]] = set()  # (instance, hint) that its log has already
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
@@ -229,7 +236,7 @@ class Site(Keeper):
         if instance.served == 1:
             lease.first(waited_ms)
         else:
-            lease.queue_ms = waited_ms
+            lease.waited(waited_ms)
         waiter.ready(lease)
         if self.waiters:
             self.grow()
@@ -246,17 +253,17 @@ class Site(Keeper):
 
     def died(self, instance: Instance) -> None:
         self.instances.discard(instance)
-        self._advised.discard(instance.id)
+        self._advised = {each for each in self._advised if each[0] != instance.id}
         self.free = [(owner, connection) for owner, connection in self.free if owner is not instance]
         if self.waiters:
             self.grow()
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None:
         self.on_log(self.name, instance.id, invocation, text)
-        advice = unreachable.hint(self.code.function, text)
-        if advice is not None and instance.id not in self._advised:
-            self._advised.add(instance.id)
-            self.on_log(self.name, instance.id, invocation, f"hint: {advice}")
+        told = advice.hint(self.code.function, text)
+        if told is not None and (instance.id, told) not in self._advised:
+            self._advised.add((instance.id, told))
+            self.on_log(self.name, instance.id, invocation, f"hint: {told}")
 
     # -- versions and the end --------------------------------------------------------------------------------------
 

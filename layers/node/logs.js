@@ -7,7 +7,7 @@ const { AsyncLocalStorage } = require('async_hooks');
 
 const MAX_LINE = 64 << 10; // a line that never ends is written in pieces of this many characters
 
-/** The id of the invocation whose code is running, wherever its promises and timers lead. */
+/** The invocation whose code is running, wherever its promises and timers lead: `{id, answer}`. */
 const invocation = new AsyncLocalStorage();
 
 /** One of the two streams. Lines of concurrent invocations never mix: each has its own unfinished line. */
@@ -22,11 +22,15 @@ class LineStream extends Writable {
 
   _write(chunk, encoding, done) {
     const text = typeof chunk === 'string' ? chunk : chunk.toString('utf8');
-    const id = invocation.getStore();
-    const whole = (this.unfinished.get(id) ?? '') + text;
+    const of = invocation.getStore();
+    const id = of?.id;
+    const before = this.unfinished.get(id);
+    const whole = (before ?? '') + text;
     const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf('\n') + 1;
-    if (end < whole.length) this.unfinished.set(id, whole.slice(end));
-    else this.unfinished.delete(id);
+    if (end < whole.length) {
+      this.unfinished.set(id, whole.slice(end));
+      if (before === undefined) of?.answer.once('close', () => this.finish(id)); // only here: a listener costs each request
+    } else this.unfinished.delete(id);
     if (end > 0) this.emitLines(id, whole.slice(0, end));
     done();
   }
@@ -69,16 +73,12 @@ function install({ marked }) {
     streams[name] = new LineStream(fd, marked);
     Object.defineProperty(process, name, { configurable: true, enumerable: true, get: () => streams[name] });
   }
-  process.on('exit', () => finish(undefined));
+  process.on('exit', () => Object.values(streams).forEach((stream) => stream.finish(undefined)));
 }
 
-/** Run `work` as the invocation `id`. */
-function during(id, work) {
-  return id === undefined ? work() : invocation.run(id, work);
+/** Run `work` as the invocation `id` (undefined without a host), which is over when `answer` (a response or a socket) closes. */
+function during(id, answer, work) {
+  return invocation.run({ id, answer }, work);
 }
 
-function finish(id) {
-  for (const stream of Object.values(streams)) stream.finish(id);
-}
-
-module.exports = { install, during, finish };
+module.exports = { install, during };

@@ -54,6 +54,9 @@ function requireOf(module) {
 /** Whether somebody transforms sources (a transpiler, a coverage tool): then a packed one is not what would run. */
 const isHooked = (module) => module._compile !== compile || Module.wrap !== wrap;
 
+/** Whether a file is the agent's. Another release's is another file under that name: a bundle must not hold it. */
+const isOwn = (filename) => filename.startsWith(__dirname + path.sep);
+
 /** Note what is loaded from now on. `write(folder)` puts the pack there. */
 function record() {
   const scripts = new Map();
@@ -61,11 +64,11 @@ function record() {
   const resolved = {};
   Module._resolveFilename = function (request, parent, isMain, options) {
     const filename = resolveFilename.call(this, request, parent, isMain, options);
-    if (parent?.filename && !options && path.isAbsolute(filename)) resolved[parent.filename + LINK + request] = filename;
+    if (parent?.filename && !isOwn(parent.filename) && !options && path.isAbsolute(filename)) resolved[parent.filename + LINK + request] = filename;
     return filename;
   };
   Module._extensions['.js'] = function (module, filename) {
-    const source = isHooked(module) ? undefined : commonjs(filename);
+    const source = isHooked(module) || isOwn(filename) ? undefined : commonjs(filename);
     if (source === undefined) return loadJs(module, filename);
     let compiled;
     try {

@@ -44,10 +44,9 @@ class Serving {
 /** Run everything that the server does for a request as that request's invocation, for the marks on log lines. */
 function attribute(server) {
   const emit = server.emit;
-  server.emit = function emitAttributed(event, request, ...rest) {
-    const id = request?.headers?.[ID_HEADER];
-    if (event === 'request') rest[0].once('close', () => logs.finish(id));
-    return logs.during(id, () => emit.call(this, event, request, ...rest));
+  server.emit = function emitAttributed(event, request, answer, ...rest) {
+    if (request?.headers === undefined) return emit.call(this, event, request, answer, ...rest);
+    return logs.during(request.headers[ID_HEADER], answer, () => emit.call(this, event, request, answer, ...rest));
   };
 }
 

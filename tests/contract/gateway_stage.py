@@ -18,10 +18,11 @@ import uvloop
 from fnctl.errors import FnctlError, FunctionError, NotFound, QueueFull
 from fnctl.gateway.app import Gateway
 from fnctl.gateway.limits import Limits
+from fnctl.gateway.receipts import served_receipt
 from fnctl.gateway.routes import Routes
 from fnctl.gateway.upstream import upstream_factory
 from fnctl.model import Function, Model, Receipt, StartKind
-from fnctl.runtime.lease import DataConnection, Lease
+from fnctl.runtime.lease import DataConnection, Lease, WarmCall
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -34,6 +35,7 @@ class StageLease:
     instance: str = "i-1"
     version: str = "0123456789ab"
     start: StartKind = StartKind.WARM
+    plain: bool = True
     queue_ms: float = 0.0
     container_ms: float = 0.0
     runtime_ms: float = 0.0
@@ -122,15 +124,32 @@ class StageAdmission:
         return self.sites[function]
 
 
+class StageLedger:
+    """Keeps every receipt."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+
+    def receipt(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+
+    def warm(self, lease: Lease, call: WarmCall) -> None:
+        invocation, at, handler_s, total_s, (method, target, status) = call
+        times = handler_s * 1000, total_s * 1000
+        asked = method.decode(), target.decode("latin-1"), None
+        self.receipts.append(served_receipt(invocation, lease, status, "ok", at, *times, *asked))
+
+
 class Stage:
     """`port`, `socket` and the receipts of a running gateway. Made by `stage()`."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder = folder
         self.admission = StageAdmission()
-        self.receipts: list[Receipt] = []
+        self.ledger = StageLedger()
+        self.receipts = self.ledger.receipts
         self.routes = Routes()
-        self.gateway = Gateway(self.admission, self.routes, self.receipts.append, limits)
+        self.gateway = Gateway(self.admission, self.routes, self.ledger, limits)
         self.port = 0
         self.errors: list[BaseException] = []
         self._functions: list[Function] = []

@@ -7,6 +7,7 @@ import queue
 import secrets
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,15 +220,14 @@ class Heard:
 
 def test_events_tell_of_an_end_by_anothers_hand(engine: Engine, spec: SandboxSpec) -> None:
     heard = Heard()
-    watch = engine.events(heard.event, heard.gap)
-    assert heard.next() == "gap"
+    with closing(engine.events(heard.event, heard.gap)) as watch:
+        assert heard.next() == "gap"
 
-    sandbox = engine.create(spec)
-    engine.destroy(sandbox)
+        sandbox = engine.create(spec)
+        engine.destroy(sandbox)
 
-    died = heard.of(sandbox, "die")
-    assert died.exit_code == 137
-    assert set(spec.labels) <= set(died.labels.items())
-    assert heard.of(sandbox, "destroy").exit_code is None
-    watch.close()
-    watch.close()
+        died = heard.of(sandbox, "die")
+        assert died.exit_code == 137
+        assert set(spec.labels) <= set(died.labels.items())
+        assert heard.of(sandbox, "destroy").exit_code is None
+        watch.close()  # twice is once

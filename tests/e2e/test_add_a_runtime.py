@@ -11,7 +11,7 @@ import pytest
 
 from fnctl import assets
 from fnctl.build import layers
-from fnctl.engine.base import LABEL, Engine
+from fnctl.engine.base import LABEL, LABEL_DIGEST, Engine
 from fnctl.engine.docker import DockerEngine
 from fnctl.errors import BuildError
 from fnctl.model import RuntimeSpec, SandboxSpec
@@ -46,11 +46,15 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def runtimes_image(engine: Engine, spec: RuntimeSpec) -> str:
-    """The image below the sandbox image, which the test has to remove too."""
+def runtimes_digest(engine: Engine, spec: RuntimeSpec) -> str:
+    """Of the image below the sandbox image."""
     base, machine = engine.image(layers.base_image(engine, Silent())), layers.architecture()
     assert base is not None
-    return f"fnctl/runtimes:{layers.runtimes_digest(base.id, machine, layers.select([spec], machine))[:12]}"
+    return layers.runtimes_digest(base.id, machine, layers.select([spec], machine))
+
+
+def runtimes_image(digest: str) -> str:
+    return f"fnctl/runtimes:{digest[:12]}"
 
 
 def test_a_folder_is_enough(engine: Engine, root: Path) -> None:
@@ -64,15 +68,17 @@ def test_a_folder_is_enough(engine: Engine, root: Path) -> None:
         result = engine.run(sandbox, timeout_s=30)
     finally:
         engine.remove_image(image)
-        engine.remove_image(runtimes_image(engine, spec))
+        engine.remove_image(runtimes_image(runtimes_digest(engine, spec)))
     assert result.exit_code == 0
     assert result.output.startswith("dash1 is here ")
 
 
 def test_a_snippet_that_fails_leaves_no_image(engine: Engine, root: Path) -> None:
     (root / "shell/Dockerfile.runtime.j2").write_text("RUN echo the disk is full && exit 3\n")
-    before = {info.id for info in engine.images({LABEL: "1"})}
+    spec = assets.runtimes(root)["dash1"]
+    digest = runtimes_digest(engine, spec)
     with pytest.raises(BuildError) as caught:
-        layers.sandbox_image(engine, [assets.runtimes(root)["dash1"]], Silent(), root)
+        layers.sandbox_image(engine, [spec], Silent(), root)
     assert "the disk is full" in (caught.value.detail or "")
-    assert {info.id for info in engine.images({LABEL: "1"})} <= before
+    assert engine.image(runtimes_image(digest)) is None
+    assert engine.images({LABEL: "1", LABEL_DIGEST: f"sha256:{digest}"}) == []

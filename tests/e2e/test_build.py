@@ -18,6 +18,8 @@ import pytest
 
 pytestmark = pytest.mark.engine
 
+FUNCTION = "shop"  # a name of this file alone: other tests build beside it, on the same engine
+
 PACKAGE = (
     '{"name": "web", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}, "devDependencies": {"left-pad": "1.3.0"}}'
 )
@@ -71,9 +73,9 @@ def docker(*words: str) -> str:
 
 
 def step_containers(*functions: str) -> list[str]:
-    """Ids of the containers of these functions' steps, of `web`'s where none is named."""
+    """Ids of the containers of these functions' steps, of the one that most tests build where none is named."""
     found = []
-    for function in functions or ("web",):
+    for function in functions or (FUNCTION,):
         labels = ("dev.fnctl.role=build", f"dev.fnctl.function={function}")
         found += docker("ps", "-aq", *(word for label in labels for word in ("--filter", f"label={label}"))).split()
     return found
@@ -85,11 +87,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     project.mkdir()
     path = str(Path(__file__).parents[2])
     made = Desk(project, {**os.environ, "FNCTL_HOME": str(tmp_path / "home"), "PYTHONPATH": path})
-    made.write("fnctl.yaml", "functions:\n  web:\n    runtime: node24\n    handler: index.js\n")
+    made.write("fnctl.yaml", "functions:\n  shop:\n    runtime: node24\n    handler: index.js\n")
     made.write("index.js", PLAIN_APP)
     made.write("package.json", PACKAGE)
     yield made
-    images = docker("images", "-q", "--filter", "label=dev.fnctl.function=web").split()
+    images = docker("images", "-q", "--filter", "label=dev.fnctl.function=shop").split()
     if images:
         docker("rmi", "-f", *dict.fromkeys(images))
 
@@ -115,7 +117,7 @@ def test_a_build_installs_once_and_a_second_one_does_nothing(desk: Desk) -> None
 
 
 def test_python_dependencies_and_bytecode_are_in_the_bundle_and_builds_agree(desk: Desk) -> None:
-    desk.write("fnctl.yaml", "functions:\n  web:\n    runtime: python3.13\n    handler: app.handler\n")
+    desk.write("fnctl.yaml", "functions:\n  shop:\n    runtime: python3.13\n    handler: app.handler\n")
     desk.write("app.py", "import itsdangerous\ndef handler(event, context):\n    return itsdangerous.__name__\n")
     desk.write("struct.py", "raise SystemExit('the compiler imported code of the user')\n")
     desk.write("requirements.txt", "itsdangerous==2.2.0\n")
@@ -298,7 +300,7 @@ def test_a_full_disk_leaves_the_version_before_and_a_retry_works(desk: Desk, tmp
         assert "hint: free some disk" in err
         assert list(home.glob("*/.work-*")) == []
         assert Path(str(first["bundle"])).is_dir()
-        record = json.loads(next(home.glob("projects/*/releases/web.json")).read_text())
+        record = json.loads(next(home.glob("projects/*/releases/shop.json")).read_text())
         assert record["digest"] == first["digest"]
         (desk.project / "big.bin").unlink()
         assert desk.build(**extra)[0]["digest"] == first["digest"]

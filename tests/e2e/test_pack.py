@@ -95,3 +95,12 @@ def test_a_pack_of_another_node_is_left_alone(shop: Shop) -> None:
     index.write_text(json.dumps(json.loads(whole) | {"format": "1 v0.0.0 x64"}))
     assert shop.observe("packed") == shop.observe("plain")
     index.write_text(whole)
+
+
+def test_a_pack_holds_none_of_the_agents_own_modules(shop: Shop) -> None:
+    """A bundle outlives a release of the agent: a contract's module in it would be the old one."""
+    (shop.app / "aws.js").write_text("exports.handler = async () => 'x';\n")
+    shop.node("/opt/fnctl/node/warm.js", "/fn/app", "aws.handler", "/fn/cache", "lambda")
+    index = json.loads((shop.cache / "modules.json").read_text())
+    assert list(index["modules"]) == ["/fn/app/aws.js"]
+    assert all(asked.startswith("/fn/app/") for asked in index["resolved"])

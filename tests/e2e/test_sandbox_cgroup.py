@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -47,11 +49,12 @@ def spec(engine: DockerEngine) -> Iterator[SandboxSpec]:
 
 def test_a_child_killed_for_memory_shows_in_the_cgroup_and_as_an_event(engine: DockerEngine, spec: SandboxSpec) -> None:
     heard: queue.Queue[Event] = queue.Queue()
-    watch = engine.events(heard.put, lambda: None)
-    sandbox = engine.create(spec)
-    while (event := heard.get(timeout=WAIT_S)).action != "oom" or event.sandbox != sandbox:
-        pass
-    watch.close()
+    opened = threading.Event()
+    with closing(engine.events(heard.put, opened.set)):
+        assert opened.wait(WAIT_S)
+        sandbox = engine.create(spec)
+        while (event := heard.get(timeout=WAIT_S)).action != "oom" or event.sandbox != sandbox:
+            pass
 
     info = engine.inspect(sandbox)
     assert info is not None and info.running  # PID 1 is alive: only the cgroup and the event tell

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fnctl.runtime.logread import read
+
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "tests" / "fixtures" / "functions"
 UP_S = 600.0  # images and dependencies may have to be made
@@ -124,9 +126,7 @@ class Desk:
 
     def lines(self, function: str) -> list[dict[str, Any]]:
         """What the log store has of a function, in order."""
-        log = self.state / "logs" / f"{function}.jsonl"
-        files = sorted(log.parent.glob(f"{log.name}*"), reverse=True)
-        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        return list(read(self.state / "logs", function))
 
     def nothing_left(self) -> None:
         """No container and no slot; logs and bundles stay."""
@@ -236,13 +236,13 @@ def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
 
 
 @contextlib.contextmanager
-def starting(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+def starting(at: Desk, *words: str, warm: int = 3, **environment: str) -> Iterator[Running]:
     """`fnctl run` on any free port, not awaited. Whatever the test did, it is gone afterwards."""
     said = at.project.parent / "said"
+    command = at.command("run", "--port", "0", "--warm", str(warm), *words)
+    command["env"] |= environment  # of this process alone: the desk looks at the engine from outside
     with said.open("w") as out:
-        process = subprocess.Popen(
-            **at.command("run", "--port", "0", "--warm", str(warm), *words), stdout=out, stderr=out
-        )
+        process = subprocess.Popen(**command, stdout=out, stderr=out)
     try:
         yield Running(at, process, said)
     finally:
@@ -255,7 +255,7 @@ def starting(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+def running(at: Desk, *words: str, warm: int = 3, **environment: str) -> Iterator[Running]:
     """The same, serving. How it ends is the test's to say."""
-    with starting(at, *words, warm=warm) as started:
+    with starting(at, *words, warm=warm, **environment) as started:
         yield started.wait_up()

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -25,12 +24,12 @@ class Taker:
 
 def capture(taker: Taker) -> None:
     """From now on, serving calls of the main thread go to `taker`: in modules as they are imported."""
-    sys.meta_path.insert(0, _Hook(taker))
+    sys.meta_path.insert(0, _Hook(taker))  # type: ignore[arg-type]
     if (present := sys.modules.get("socketserver")) is not None:  # where the standard library was loaded ahead
         _patch_socketserver(present, taker)
 
 
-class _Hook(MetaPathFinder):
+class _Hook:
     """Finds nothing itself: lets the other finders find, and patches the few modules that serve after they ran."""
 
     def __init__(self, taker: Taker) -> None:

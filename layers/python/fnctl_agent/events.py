@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import inspect
 import json
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from fnctl_agent.exchange import Application
+from fnctl_agent.later import Later
 from fnctl_agent.wire import BadResponse, Headers, Request, Response, reason
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 PARAMS_HEADER = b"x-fnctl-params"
 DEADLINE_HEADER = b"x-fnctl-deadline-ms"
@@ -55,6 +59,12 @@ def events(handler: Callable[..., Any], load: Mapping[str, Any], loop: asyncio.A
         response.send(content)
 
     return call
+
+
+def _own_id() -> str:
+    import uuid
+
+    return str(uuid.uuid4())
 
 
 def _arity(handler: Callable[..., Any]) -> int:
@@ -118,7 +128,7 @@ def _body(body: bytes) -> dict[str, Any]:
 def _context(request: Request, load: Mapping[str, Any]) -> Context:
     deadline = request.header(DEADLINE_HEADER)
     return Context(
-        id=request.invocation or str(uuid.uuid4()),  # without a host, its own
+        id=request.invocation or _own_id(),  # without a host, its own
         function=load["function"],
         version=load["version"],
         memory_mb=load["memory_mb"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import inspect
 import os
@@ -12,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fnctl_agent import forking, logs, program
 from fnctl_agent.asgi import AsgiSite, StartupFailed
@@ -20,8 +19,14 @@ from fnctl_agent.control import Control, dial
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.later import Later
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 
 class Hosting:
@@ -37,6 +42,11 @@ class Hosting:
         self._started = time.monotonic()
         self._single = load["model"] == "ephemeral"
         self._thresholds = gc.get_threshold()
+        self._then: Callable[[], None] = lambda: None
+
+    def when_loaded(self, then: Callable[[], None]) -> None:
+        """Called once the load is over, before anything is served."""
+        self._then = then
 
     def pause_collections(self) -> None:
         """Collect no garbage until the load is over: a fifth of an import went into looking for what is not there."""
@@ -133,6 +143,7 @@ class Hosting:
         return events(found.target, self._load, loop)
 
     def _loaded(self, found: Found, *, fork: bool) -> None:
+        self._then()
         if gc.get_threshold()[0] == 0:  # else the user's code has set its own
             gc.set_threshold(*self._thresholds)
         ms = round((time.monotonic() - self._started) * 1000, 1)

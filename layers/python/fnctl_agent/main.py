@@ -6,24 +6,23 @@ import gc
 import os
 import sys
 
-from fnctl_agent import logs, program, standalone, vendored
+from fnctl_agent import logs, pack, program, vendored
 from fnctl_agent.capture import Taker, capture
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
+from fnctl_agent.pack import AHEAD, Packed
 from fnctl_agent.preload import preload
+from fnctl_agent.vendored import Servers
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def main() -> None:
+def main(packed: Packed) -> None:
     """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
-    servers = vendored.load()
-    if os.environ.pop("FNCTL_PRELOAD", "1") != "0":  # booted for a known function, that would be time for nothing
-        preload()
-        servers.preload()
-    gc.collect()
-    gc.freeze()  # what is here by now stays: no later collection has to look at it
+    servers, ahead = _boot(packed)
     if "--serve" in sys.argv:
+        from fnctl_agent import standalone
+
         standalone.run(servers)
         return
     logs.install(marked=True)
@@ -35,13 +34,30 @@ def main() -> None:
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
     hosting.pause_collections()
+    packed = pack.use(load["root"], library=not ahead)
+    hosting.when_loaded(packed.close)
     capture(Taker(hosting.serve, hosting.serve_in_loop))
     try:
         program.prepare(load["root"], load["handler"])
-        found = program.run(load["root"], load["handler"])
+        found = program.run(load["root"], load["handler"], packed.main(f"{load['root']}/{load['handler']}"))
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
     hosting.serve(found)
+
+
+def _boot(packed: Packed) -> tuple[Servers, bool]:
+    """Import what is needed whatever the function; `FNCTL_PRELOAD` says whether to import ahead, too."""
+    servers = vendored.load()
+    ahead = os.environ.pop("FNCTL_PRELOAD", "1") != "0"
+    if ahead:  # booted for a known function, that would be time for nothing
+        packed.read(AHEAD)
+        preload()
+        servers.preload()
+        gc.collect()
+    packed.close()
+    gc.freeze()  # what is here by now stays: no later collection has to look at it
+    gc.enable()
+    return servers, ahead
 
 
 def _writable() -> list[bytes] | None:

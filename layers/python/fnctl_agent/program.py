@@ -46,14 +46,21 @@ def prepare(root: str, handler: str) -> None:
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
-def run(root: str, handler: str) -> Found:
-    """Run user code until there is something to serve. A main program that serves does not return from here."""
+def run(root: str, handler: str, code: types.CodeType | None = None) -> Found:
+    """Run user code until there is something to serve. A main program that serves does not return from here.
+
+    `code`: the main program, compiled before.
+    """
     if handler.endswith(".py"):
-        return _run_file(root, handler)
+        return _run_file(root, handler, code)
     return _import(root, handler)
 
 
-def _run_file(root: str, handler: str) -> Found:
+def compiled(path: Path) -> types.CodeType:
+    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+
+
+def _run_file(root: str, handler: str, code: types.CodeType | None) -> Found:
     path = Path(root, handler)
     if not path.is_file():
         raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(root)})")
@@ -61,7 +68,7 @@ def _run_file(root: str, handler: str) -> Found:
     main = sys.modules["__main__"]
     main.__file__ = str(path)
     main.__loader__ = SourceFileLoader("__main__", str(path))
-    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), main.__dict__)
+    exec(code or compiled(path), main.__dict__)
     for name in _APPS:
         if callable(found := main.__dict__.get(name)):
             return classify(found, name)

@@ -57,13 +57,30 @@ def workshop(
     place = tmp_path_factory.mktemp("packages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FNCTL_HOME", str(place / "home"))
-        yield lambda runtime, manifest: built(engine, sandbox_image, place / runtime, runtime, manifest)
+
+        def packages(runtime: str, manifest: tuple[str, str]) -> Path:
+            folder = place / f"{runtime}-{len(list(place.iterdir()))}"
+            return built(engine, sandbox_image, folder, runtime, manifest)
+
+        yield packages
 
 
 @pytest.fixture(scope="session")
 def node_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
     wanted = {"express": "^5", "koa": "^3", "fastify": "^5", "ws": "^8"}
     return workshop("node24", ("package.json", json.dumps({"name": "tested", "dependencies": wanted})))
+
+
+@pytest.fixture(scope="session")
+def node_platforms(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
+    """What functions of other platforms bring with them."""
+    wanted = {
+        "@webserverless/fc-express": "^1",
+        "@google-cloud/functions-framework": "^5",
+        "cloudevents": "^10",
+        "express": "^4",
+    }
+    return workshop("node24", ("package.json", json.dumps({"name": "platforms", "dependencies": wanted})))
 
 
 @pytest.fixture(scope="session")

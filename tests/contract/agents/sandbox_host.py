@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -165,14 +166,15 @@ class SandboxHost:
         return Channel(sock)
 
     def place(self, files: Mapping[str, str], extra: Path | None = None) -> None:
-        """Make `app` of these files, and of hard copies of what is in `extra`."""
+        """Make `app` of these files, and of links to what is in `extra`, as fnctl itself does."""
         app = self.folder / "app"
         shutil.rmtree(app, ignore_errors=True)
         if extra:
-            shutil.copytree(extra, app, symlinks=True)
+            shutil.copytree(extra, app, symlinks=True, copy_function=os.link)
         for name, text in files.items():
             path = app / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # never write into what is linked
             path.write_text(text)
 
     def boot(self) -> Message:
@@ -200,7 +202,10 @@ class SandboxHost:
 
     def load(self, handler: str, **fields: Any) -> Message:
         self.send_load(handler, **fields)
-        loaded = self.agent.expect("loaded")
+        loaded = self.agent.receive()
+        while loaded is not None and loaded["op"] == "waiting":
+            loaded = self.agent.receive()
+        assert loaded is not None and loaded["op"] == "loaded", loaded
         self._connection = self.accept_data()
         return loaded
 

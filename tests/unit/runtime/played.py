@@ -198,7 +198,7 @@ class Stage1:
         self.executor = ThreadPoolExecutor(4)
         self.log: list[tuple[str, str, str | None, str]] = []
         (folder / "s").mkdir()
-        slots = Slots(folder / "s", "run", itertools.repeat(os.getuid(), 400))
+        slots = Slots(folder / "s", "run", lambda: itertools.repeat(os.getuid(), 400))
         settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else ())
         self.pool = Pool(
             self.engine, self.executor, slots, settings, Upstream, cgroup_of=lambda pid: None, policy=policy

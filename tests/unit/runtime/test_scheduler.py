@@ -99,8 +99,8 @@ def test_pool_refills_after_an_instance_left_it(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code())
         lease = await stage.lease()
-        await until(lambda: len(stage.pool.members) == 2)
-        assert len(stage.pool.alive) == 3
+        await until(lambda: len(stage.pool.members) == 4)
+        assert len(stage.pool.alive) == 5
         lease.release(reusable=True)
 
     play(tmp_path, history)
@@ -396,7 +396,7 @@ def test_idle_instances_are_reaped_to_zero_and_the_pool_stays(tmp_path: Path) ->
         assert reap(site, now + 30) == []
         assert [one.id for one in reap(site, now + 1000)] == [lease.instance]
         assert site.free == [] and not site.instances
-        await until(lambda: len(stage.pool.members) == 2)
+        await until(lambda: len(stage.pool.members) == 4)
 
     play(tmp_path, history)
 
