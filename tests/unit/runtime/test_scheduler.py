@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 import uvloop
 
 from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
-from fnctl.model import Isolation, Model, Scale, StartKind
+from fnctl.model import Isolation, Model, Scale, Secret, StartKind
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.runtime.instance import GRACE_S
 from fnctl.runtime.lifecycle import State
 from fnctl.runtime.reaper import reap
-from tests.unit.runtime.played import WAIT_S, Stage1, until
+from tests.unit.runtime.played import NODE, PYTHON, WAIT_S, Stage1, until
 
 History = Callable[[Stage1], Awaitable[None]]
 
@@ -215,6 +216,59 @@ def test_a_hanging_load_is_blamed_on_the_load(tmp_path: Path) -> None:
         assert late.value.code == "load_timeout"
 
     play(tmp_path, history, load_timeout_s=0.05)
+
+
+def test_a_hanging_load_says_what_the_agent_waits_for(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.load_hangs, stage.script.waits_for = True, "port 3000; it listens on port 8000"
+        await stage.start(stage.code(command=("./server",), timeout_s=0.01))
+        with pytest.raises(DeadlineExceeded, match="waited for port 3000; it listens on port 8000") as caught:
+            await stage.lease()
+        assert caught.value.code == "load_timeout"
+
+    play(tmp_path, history, load_timeout_s=0.01)
+
+
+def test_functions_of_several_runtimes_share_what_is_booted_for_all_of_them(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        command = replace(PYTHON, agent=NODE.agent, booted_as=NODE.name)
+        await stage.start(replace(stage.code(), runtime=command))
+        lease = await stage.lease()
+        assert lease.start is StartKind.RUNTIME
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def secret(folder: Path) -> Secret:
+    return Secret("db", folder / "db.txt", None, folder / ".env", "fnctl.yaml:9")
+
+
+def test_secrets_are_in_the_slot_before_the_code_is_loaded(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        (tmp_path / "db.txt").write_bytes(b"hunter2")
+        stage.script.load_hangs = True
+        await stage.start(stage.code(secrets=(secret(tmp_path),)))
+        waiting = stage.enqueue()
+        await until(lambda: bool(stage.script.loads))
+        (folder,) = [each.slot.folder for each in stage.pool.alive.values() if each.code is not None]
+        assert (folder / "secrets/db").read_bytes() == b"hunter2"
+        assert "hunter2" not in str(stage.script.loads) + str(stage.log)
+        waiting.cancel()
+        await stage.pool.close()
+        assert not folder.exists()
+
+    play(tmp_path, history)
+
+
+def test_a_secret_that_cannot_be_had_fails_the_load(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(secrets=(secret(tmp_path),)))
+        with pytest.raises(LoadError, match=r"todos did not load: fnctl\.yaml:9: secret `db`"):
+            await stage.lease()
+        assert stage.script.loads == []
+
+    play(tmp_path, history)
 
 
 def test_garbage_from_an_agent_destroys_its_sandbox_only(tmp_path: Path) -> None:
