@@ -68,7 +68,7 @@ class _Standalone:
         self._port = port
         self._servers = servers
         self._packed = packed
-        self._bound = False
+        self._bound: set[str] = set()
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
     def serve(self, found: Found) -> None:
@@ -95,11 +95,11 @@ class _Standalone:
         """It listens on the right port."""
 
     def bind(self, address: Address) -> Address:
-        """A program's first own server is sent to `$PORT` on all addresses, whatever it asked for."""
-        if self._bound:
-            return address
-        self._bound = True
+        """A program's first own server is sent to `$PORT` on all addresses, whatever it asked for: of each family."""
         anywhere = "::" if ":" in str(address[0]) else "0.0.0.0"
+        if anywhere in self._bound:
+            return address
+        self._bound.add(anywhere)
         return (anywhere, self._port, *address[2:])
 
     def _application(self, found: Found) -> Application:

@@ -160,14 +160,19 @@ def test_programs_that_serve_themselves(place: Place, servers: Path, name: str) 
 def test_they_live_for_one_request_in_the_ephemeral_model(place: Place, servers: Path, name: str) -> None:
     host = place({"main.py": program(name)}, servers)
     for _ in range(2):
-        forks = host.load("main.py", model="ephemeral")["fork"]
+        assert host.load("main.py", model="ephemeral")["fork"] is False, "it has a socket that listens"
         assert host.request("POST", "/a", b"body").body == b"POST /a body"
-        if forks:
-            host.next_connection()
-            assert host.agent.expect("done")["code"] == 0
-            return
         assert host.supervisor.expect("exited")["code"] == 0
         host.boot()
+
+
+def test_a_program_that_is_captured_before_it_listens_is_forked_from(place: Place, servers: Path) -> None:
+    host = place({"main.py": program("gunicorn")}, servers)
+    assert host.load("main.py", model="ephemeral")["fork"] is True
+    for _ in range(2):
+        assert host.request("POST", "/a", b"body").body == b"POST /a body"
+        host.next_connection()
+        assert host.agent.expect("done")["code"] == 0
 
 
 def test_a_websocket_is_relayed(place: Place, servers: Path) -> None:
