@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fnctl.bench import containers
 from fnctl.bench.containers import LABELS, docker
@@ -22,6 +23,9 @@ KEPT = ("usr/lib/", "usr/lib64/", "lib/", "lib64", "lib", "usr/bin/", "opt/fnctl
 LEFT_OUT = ("opt/fnctl/build/",)
 LOADERS = ("lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1")
 CHECK_S = 20.0
+# "tar" keeps links as they are (they point within the image); our own image, not a stranger's. Python 3.11.2, which is
+# Debian 12's, has no filters yet and does the same without.
+SAFE: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,6 @@ def _export(container: str, into: Path) -> None:
         with tarfile.open(fileobj=export.stdout, mode="r|") as archive:
             for member in archive:
                 if member.name.startswith(KEPT) and not member.name.startswith(LEFT_OUT):
-                    # "tar" keeps links as they are (they point within the image); our own image, not a stranger's
-                    archive.extract(member, into, filter="tar")
+                    archive.extract(member, into, **SAFE)
     if export.returncode:
         raise NotMeasured(f"docker export ended with {export.returncode}")
