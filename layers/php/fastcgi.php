@@ -70,9 +70,14 @@ final class Cgi
         exit($status['exitcode'] ?: 1);
     }
 
-    public function stop(): void
+    public function kill(): void
     {
         proc_terminate($this->process, SIGKILL);
+    }
+
+    /** Wait for the end of what was killed. */
+    public function bury(): void
+    {
         proc_close($this->process);
     }
 }

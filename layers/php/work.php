@@ -68,8 +68,7 @@ final class Work
             $this->cgi ??= new Cgi($this->kernel);
             return null;
         }
-        $this->cgi?->stop();
-        $this->cgi = null;
+        $this->cgi?->kill(); // was made ahead for nothing
         if ($this->load->contract === 'fc-http') {
             ship_psr7();
         }
@@ -89,6 +88,8 @@ final class Work
             $function = substr($this->load->handler, strrpos($this->load->handler, '.') + 1);
             $this->contract = $this->load->contractFor(Program::callable($function, (string) $this->file, $this->load->root));
             $this->initialize();
+            $this->cgi?->bury();
+            $this->cgi = null;
         }
         $this->loading = false;
         $this->data = $this->listener === null ? Lines::dial('data') : null;
@@ -141,7 +142,8 @@ final class Work
                 $this->serveConnection(new Wire($stream));
             }
         } while ($this->listener !== null);
-        $this->cgi?->stop();
+        $this->cgi?->kill();
+        $this->cgi?->bury();
         $this->agent->send(['op' => 'closed']);
         exit(0);
     }

@@ -133,6 +133,13 @@ def test_fc3_hands_an_event_to_built_in_runtimes_behind_http(tmp_path: Path) -> 
     assert seen(tmp_path, {}).source == "s.yaml (Alibaba Function Compute (Serverless Devs))"
 
 
+def test_fc3_hands_an_http_request_to_node_as_an_event(tmp_path: Path) -> None:
+    event = "exports.handler = async (event, context) => 'x';\nexports.initialize = async (context) => {};\n"
+    files = {"s.yaml": FC3.replace("python3.10", "nodejs20"), "code/index.js": event}
+    (function,) = loaded(tmp_path, files)
+    assert (function.contract, function.concurrency) == (Contract.FC3_HTTP, 1)
+
+
 def test_fc3_with_a_handler_of_an_http_function(tmp_path: Path) -> None:
     wsgi = "def initialize(context):\n    pass\n\ndef handler(environ, start_response):\n    return [b'hi']\n"
     (function,) = loaded(tmp_path, {"s.yaml": FC3, "code/index.py": wsgi})
