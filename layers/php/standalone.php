@@ -66,12 +66,23 @@ final class Standalone
             if (in_array($worker->watch, $read, true)) {
                 Worker::follow($worker->bury()[0]);
             }
-            // A worker that asks has written all lines of an invocation, and answers its client once they are out.
-            foreach (in_array($worker->channel->stream, $read, true) ? $worker->channel->receive() ?? [] : [] as $message) {
-                if ($message['op'] === 'wrote') {
-                    $worker->logs->catchUp();
-                    $worker->channel->send(['op' => 'told']);
-                }
+            if (in_array($worker->channel->stream, $read, true)) {
+                self::hear($worker, $worker->channel->receive() ?? []);
+            }
+        }
+    }
+
+    /**
+     * A worker that asks has written all lines of an invocation, and answers its client once they are out.
+     *
+     * @param list<array<string, mixed>> $messages
+     */
+    private static function hear(Worker $worker, array $messages): void
+    {
+        foreach ($messages as $message) {
+            if ($message['op'] === 'wrote') {
+                $worker->logs->catchUp();
+                $worker->channel->send(['op' => 'told']);
             }
         }
     }
@@ -83,8 +94,10 @@ final class Standalone
             @stream_select($read, $none, $none, null);
             $worker->logs->catchUp();
         } while (!in_array($worker->channel->stream, $read, true));
-        if (($worker->channel->receive()[0]['op'] ?? '') !== 'loaded') {
+        $messages = $worker->channel->receive() ?? [];
+        if (($messages[0]['op'] ?? '') !== 'loaded') {
             Worker::follow($worker->bury()[0]);
         }
+        self::hear($worker, $messages); // it may serve already
     }
 }

@@ -1,4 +1,4 @@
-"""Writes packs: `python3 -S -E -B -X utf8 /opt/fnctl/python/packing.py [ROOT HANDLER FOLDER]`.
+"""Writes packs: `python3 -S -E -B -X utf8 /opt/fnctl/python/packing.py [ROOT HANDLER FOLDER CONTRACT]`.
 
 Of a function's load, where one is named; else of the agent's own start, as the image is made.
 """

@@ -36,10 +36,10 @@ def test_idle_instances_go_and_the_pool_is_full_again(desk: Desk) -> None:
     with rig.running(desk, warm=2) as running:
         for function in ("quick", "other"):
             assert running.call(function).headers["Server-Timing"].startswith("start;desc=")
-        rig.until(lambda: len(desk.containers()) >= 3, "the pool to be refilled beside what was taken")
+        rig.until(lambda: len(desk.containers()) >= 5, "the pool to be refilled beside what was taken")
         until(lambda: all(row["function"] is None for row in running.status()["instances"]), "zero instances")
         running.audit()
-        assert len(desk.containers()) == 2
+        assert len(desk.containers()) == 4  # two booted, two behind them
         running.stop()
 
 
@@ -91,7 +91,7 @@ def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
             client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
             until(lambda: any(row["in_flight"] for row in running.status()["instances"]), "a busy instance")
             until(lambda: running.pool_full(running.status()), "the pool to be full again")
-            assert len(desk.containers()) == 4
+            assert len(desk.containers()) == 6
             running.signal(signal.SIGKILL)
             running.process.wait(5)
         until(lambda: not desk.containers(), "the containers to go", 30)
@@ -191,7 +191,7 @@ def test_running_without_a_project_file_serves_what_the_code_says(desk: Desk) ->
 
 def test_containers_carry_labels_that_prune_knows(desk: Desk) -> None:
     with rig.running(desk, warm=1) as running:
-        (name,) = desk.containers()
+        name, *_ = desk.containers()
         labels = docker("inspect", "--format", "{{json .Config.Labels}}", name)
         assert '"dev.fnctl' in labels
         assert desk.state.name in labels

@@ -56,6 +56,7 @@ def test_a_container_that_was_made_without_an_answer_is_found_and_removed(fnctl:
 
 def test_what_ends_while_the_line_is_cut_is_replaced(fnctl: Running, line: Line) -> None:
     assert fnctl.call("one").status == 200
+    fnctl.audit()  # the pool is full: each of its members has a sandbox
     pooled = fnctl.instances(None)[0]["sandbox"]
     with line.down():
         docker("kill", pooled)

@@ -101,17 +101,16 @@ def test_ten_thousand_at_once_are_queued_within_the_bound_and_refused_past_it(fn
 
 
 class Crowd:
-    """Clients that have all sent a request before any answer is read."""
+    """Clients that have all sent a request, and stay, before any answer is read."""
 
     def __init__(self, port: int, request: bytes, count: int) -> None:
         self._got: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
-        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
-        for client in clients:
-            client.setblocking(False)
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", port))
             self._selector.register(client, selectors.EVENT_READ)
-        for client in clients:
             client.sendall(request)
+            client.setblocking(False)
 
     def answered(self) -> int:
         for key, _ in self._selector.select(0):

@@ -5,21 +5,36 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fnctl_agent.interface import Found, Kind
+from fnctl_agent.interface import Found, Kind, classify
+from fnctl_agent.listening import Address, Listening
+
+if TYPE_CHECKING:
+    import asyncio
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """Who serves what was captured. Neither returns while the process lives."""
+class Taker(Protocol):
+    """Who serves what was captured."""
 
-    serve: Callable[[Found], None]
-    serve_in_loop: Callable[[Found], Awaitable[None]]
+    def serve(self, found: Found) -> None:
+        """Does not return while the process lives."""
+
+    async def serve_in_loop(self, found: Found) -> None:
+        """Does not return while the process lives."""
+
+    def accept_in_loop(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
+        """A server of asyncio listens on `port`: its protocols are to be given connections, on the running loop."""
+
+    def relay(self, port: int) -> None:
+        """Something listens on `port`."""
+
+    def bind(self, address: Address) -> Address:
+        """Where a program is to listen, that asked for `address`."""
+        ...
 
 
 def capture(taker: Taker) -> None:
@@ -27,6 +42,9 @@ def capture(taker: Taker) -> None:
     sys.meta_path.insert(0, _Hook(taker))  # type: ignore[arg-type]
     if (present := sys.modules.get("socketserver")) is not None:  # where the standard library was loaded ahead
         _patch_socketserver(present, taker)
+    if (present := sys.modules.get("asyncio.base_events")) is not None:
+        _patch_loop(present.BaseEventLoop, taker)
+    Listening(taker.bind, taker.relay).watch()
 
 
 class _Hook:
@@ -36,11 +54,17 @@ class _Hook:
         self._taker = taker
         self._patches = {
             "socketserver": _patch_socketserver,
+            "asyncio.base_events": lambda module, taker: _patch_loop(module.BaseEventLoop, taker),
             "flask.app": _patch_flask,
             "werkzeug.serving": _patch_werkzeug,
             "uvicorn.main": _patch_uvicorn_main,
             "uvicorn.server": _patch_uvicorn_server,
             "waitress": _patch_waitress,
+            "quart.app": _patch_quart,
+            "gunicorn.app.base": _patch_gunicorn,
+            "django.core.servers.basehttp": _patch_django_server,
+            "django.core.management.commands.runserver": _patch_django_command,
+            "uvloop": lambda module, taker: _patch_loop(module.Loop, taker),
         }
 
     def find_spec(
@@ -93,6 +117,42 @@ def _patch_waitress(module: Any, taker: Taker) -> None:
     module.serve = serve
 
 
+def _patch_quart(module: Any, taker: Taker) -> None:
+    """`Quart.run` serves by Hypercorn, in a process of its own unless it is told not to reload."""
+    run = module.Quart.run
+    signature = inspect.signature(run)
+
+    def captured(self: Any, *args: Any, **options: Any) -> None:
+        given = signature.bind(self, *args, **options)
+        given.arguments["use_reloader"] = False
+        run(*given.args, **given.kwargs)
+
+    module.Quart.run = captured
+
+
+def _patch_gunicorn(module: Any, taker: Taker) -> None:
+    """An `Application` that a program runs by itself; its workers and their class do not matter."""
+
+    def run(self: Any) -> None:
+        taker.serve(classify(self.wsgi(), "the application"))
+
+    module.BaseApplication.run = run
+
+
+def _patch_django_server(module: Any, taker: Taker) -> None:
+    """`manage.py runserver`."""
+
+    def run(addr: Any, port: Any, wsgi_handler: Any, *_: Any, **__: Any) -> None:
+        taker.serve(Found(Kind.WSGI, wsgi_handler))
+
+    module.run = run
+
+
+def _patch_django_command(module: Any, taker: Taker) -> None:
+    """Whether migrations are due is said on the developer's own console; to look, it opens the database."""
+    module.Command.check_migrations = lambda self: None
+
+
 def _patch_uvicorn_main(module: Any, taker: Taker) -> None:
     """`uvicorn.run`: its options shape the app (factory, app_dir, root_path); those about processes do not matter."""
 
@@ -122,6 +182,20 @@ def _uvicorn_app(config: Any) -> Found:
     if not config.loaded:
         config.load()
     return Found(Kind.ASGI, config.loaded_app)
+
+
+def _patch_loop(loop: Any, taker: Taker) -> None:
+    """asyncio's servers (aiohttp, Hypercorn, Quart): the real one listens, where nobody comes; its protocols serve."""
+    create_server = loop.create_server
+
+    async def captured(self: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        server = await create_server(self, factory, host, port, **options)
+        named = port or options.get("sock")
+        if named and not options.get("ssl") and _from_main_thread():
+            taker.accept_in_loop(factory, server.sockets[0].getsockname()[1])
+        return server
+
+    loop.create_server = captured
 
 
 def _patch_socketserver(module: Any, taker: Taker) -> None:

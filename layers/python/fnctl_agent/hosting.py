@@ -10,16 +10,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fnctl_agent import forking, logs, program
+from fnctl_agent import forking, logs, program, relay
 from fnctl_agent.asgi import AsgiSite, StartupFailed
 from fnctl_agent.control import Control, dial
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind
 from fnctl_agent.later import Later
+from fnctl_agent.listening import Address
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     import asyncio
 else:
     asyncio = Later("asyncio")
+
+LISTENS_S = 1.0  # between looks whether anybody still listens, of a program whose main thread has ended
+
+
+class AlreadyServing(Exception):
+    """A second server in one program."""
 
 
 class Hosting:
@@ -43,10 +50,20 @@ class Hosting:
         self._single = load["model"] == "ephemeral"
         self._thresholds = gc.get_threshold()
         self._then: Callable[[], None] = lambda: None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._taken = False  # something is served: the one thing that this process serves
+        self._port: int | None = None  # where a program listens for itself
+        self._relay: relay.Relay | None = None
+        self._watch: relay.Watch | None = None
 
     def when_loaded(self, then: Callable[[], None]) -> None:
         """Called once the load is over, before anything is served."""
         self._then = then
+
+    def watch(self) -> None:
+        """Look for a program that listens on `$PORT` in a way that is not captured. Until something is served."""
+        self._watch = relay.Watch(self._load["port"], self.relay)
 
     def pause_collections(self) -> None:
         """Collect no garbage until the load is over: a fifth of an import went into looking for what is not there."""
@@ -55,27 +72,37 @@ class Hosting:
 
     def serve(self, found: Found) -> None:
         """From the main thread, without a running loop."""
+        self._take()
         if self._single:
             self._serve_single(found)
         elif found.kind is Kind.ASGI:
-            asyncio.run(self.serve_in_loop(found))
+            asyncio.run(self._serve_asgi(found))
         else:
             self._serve_blocking(found)
 
     async def serve_in_loop(self, found: Found) -> None:
         """ASGI on the loop that runs."""
+        self._take()
+        await self._serve_asgi(found)
+
+    async def _serve_asgi(self, found: Found) -> None:
         site = AsgiSite(found.target, self._servers)
         await self._start(site)
-        self._loaded(found, fork=False)
+        self._loaded(found.word, fork=False)
         if self._single:
             await (await site.connect(dial(self._control.root, "data"), single=True))
             self._leave()
+        self._connect_in_loop(site.connect)
+        await asyncio.Event().wait()
+
+    def _connect_in_loop(self, serve: Callable[[socket.socket], Coroutine[Any, Any, Any]]) -> None:
+        """One data connection now, and more as the host asks for them, each served on the running loop."""
         loop = asyncio.get_running_loop()
         tasks: set[asyncio.Task[Any]] = set()
 
         def connect(count: int) -> None:
             for _ in range(count):
-                tasks.add(task := loop.create_task(site.connect(dial(self._control.root, "data"))))
+                tasks.add(task := loop.create_task(serve(dial(self._control.root, "data"))))
                 task.add_done_callback(tasks.discard)
 
         def on_control() -> None:
@@ -84,7 +111,55 @@ class Hosting:
 
         loop.add_reader(self._control.socket, on_control)
         connect(1)
-        await asyncio.Event().wait()
+
+    def accept_in_loop(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
+        """A server of asyncio: its protocols get the data connections, as if it had accepted them.
+
+        They do not tell when a response has ended, which an ephemeral invocation has to know: that one is relayed.
+        """
+        if self._single:
+            self.relay(port)
+        elif self._is_first():
+            self._port = port
+            self._loaded("web", fork=False)
+            loop = asyncio.get_running_loop()
+            as_tcp = _AsTcp if isinstance(loop, asyncio.BaseEventLoop) else socket.socket  # others look at the kernel's
+            self._connect_in_loop(lambda sock: loop.connect_accepted_socket(factory, as_tcp(fileno=sock.detach())))
+
+    def relay(self, port: int) -> None:
+        """A program listens: connections are copied to and from its port. Returns at once, the program goes on."""
+        if not self._is_first():
+            return
+        self._port, self._relay = port, relay.Relay(port, single=self._single)
+        self._loaded("web", fork=False)
+        if self._single:
+            threading.Thread(target=self._relay_one, args=(self._relay,), daemon=True, name="fnctl-relay").start()
+            return
+        self._connect(1, self._relay.serve)
+        threading.Thread(target=self._follow, args=(self._relay.serve,), daemon=True, name="fnctl-control").start()
+
+    def _relay_one(self, relay: relay.Relay) -> NoReturn:
+        relay.serve(dial(self._control.root, "data"))
+        self._leave()
+
+    def bind(self, address: Address) -> Address:
+        """In a sandbox every port is the program's own to have."""
+        return address
+
+    def _is_first(self) -> bool:
+        """True for the first that is served, in this process."""
+        if os.getpid() != self._pid:
+            return False
+        if self._watch is not None:
+            self._watch.end()
+        with self._lock:
+            first, self._taken = not self._taken, True
+        return first
+
+    def _take(self) -> None:
+        """Raises AlreadyServing. A process that the program forked may serve in its place."""
+        if not self._is_first() and os.getpid() == self._pid:
+            raise AlreadyServing(f"this program serves already, on port {self._port}: one function, one server")
 
     async def _start(self, site: AsgiSite) -> None:
         try:
@@ -95,7 +170,7 @@ class Hosting:
     def _serve_single(self, found: Found) -> None:
         serve_one = self._one(found)
         obstacle = forking.obstacle(self._control, self._writable)
-        self._loaded(found, fork=obstacle is None)
+        self._loaded(found.word, fork=obstacle is None)
         if obstacle is None and self._writable is not None:
             forking.run(self._control, serve_one, self._writable)
         serve_one(dial(self._control.root, "data"))
@@ -119,7 +194,7 @@ class Hosting:
         else:
             application = self._application(found, loop)
             work = lambda sock: serve(sock, application, self._servers, single=False)  # noqa: E731
-        self._loaded(found, fork=False)
+        self._loaded(found.word, fork=False)
         self._connect(1, work)
         if loop is None:
             self._follow(work)
@@ -140,24 +215,61 @@ class Hosting:
     def _application(self, found: Found, loop: asyncio.AbstractEventLoop | None) -> Application:
         if found.kind is Kind.WSGI:
             return wsgi(found.target, port=self._load["port"], threaded=not self._single)
-        return events(found.target, self._load, loop)
+        return events(found, self._load, loop)
 
-    def _loaded(self, found: Found, *, fork: bool) -> None:
+    def _loaded(self, kind: str, *, fork: bool) -> None:
         self._then()
         if gc.get_threshold()[0] == 0:  # else the user's code has set its own
             gc.set_threshold(*self._thresholds)
         ms = round((time.monotonic() - self._started) * 1000, 1)
-        self._control.send({"op": "loaded", "ms": ms, "kind": found.word, "fork": fork})
+        self._control.send({"op": "loaded", "ms": ms, "kind": kind, "fork": fork})
 
     def _leave(self) -> NoReturn:
         logs.finish(None)
         os._exit(0)
 
+    def stay(self) -> None:
+        """The main program has ended: where it had begun to listen, it lives on as long as somebody does there."""
+        if self._port is None:
+            return
+        while relay.is_listened_on(self._port):
+            time.sleep(LISTENS_S)
+        self._leave()
+
     def fail(self, error: BaseException) -> NoReturn:
+        if self._taken and self._port is not None:
+            self._end(error)
         sys.stderr.write(program.trace(error) or f"{error}\n")
         self._control.send(program.failure(error, self._load["root"]))
         logs.finish(None)
         os._exit(1)
+
+    def _end(self, error: BaseException) -> NoReturn:
+        """As an interpreter ends with a program that was serving by itself."""
+        if isinstance(error, program.NotServing):
+            self.stay()
+        if not isinstance(error, SystemExit):
+            sys.stderr.write(program.trace(error) or f"{error}\n")
+        if self._relay is not None:
+            self._relay.settle()
+        logs.finish(None)
+        code = error.code if isinstance(error, SystemExit) else 1
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+class _AsTcp(socket.socket):
+    """A dialled connection as servers of asyncio expect one: a unix socket's peer has no address."""
+
+    family = socket.AF_INET  # type: ignore[assignment]
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("127.0.0.1", 0)
+
+    getsockname = getpeername
+
+    def setsockopt(self, level: int, *option: Any) -> None:
+        if level != socket.IPPROTO_TCP:
+            super().setsockopt(level, *option)
 
 
 def hand_over(server: Any, sock: socket.socket) -> None:

@@ -22,6 +22,7 @@ class Found:
 
     kind: Kind
     target: Any
+    binding: Any = None  # with EVENT: the contract's (contracts/binding.py)
 
     @property
     def word(self) -> str:
@@ -29,8 +30,20 @@ class Found:
         return "event" if self.kind is Kind.EVENT else "web"
 
 
-class NotCallable(Exception):
-    """What the handler names cannot be called as anything."""
+class Unusable(Exception):
+    """What the handler names cannot be used; `place` is the file and line to look at, where there is one."""
+
+    def __init__(self, message: str, place: tuple[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class NoSuchHandler(Unusable):
+    """The handler names nothing that is there."""
+
+
+class NotCallable(Unusable):
+    """What the handler names cannot be called, or not as its contract calls."""
 
 
 _FACTORIES = ("create_app", "make_app", "get_app", "app_factory", "factory")
@@ -42,12 +55,12 @@ def classify(target: Any, name: str) -> Found:
     Raises NotCallable; what a factory raises goes through.
     """
     if not callable(target):
-        raise NotCallable(f"{name} is {_an(target)}, not an app or a function")
+        raise NotCallable(f"{name} is {described(target)}, not an app or a function")
     found = _app(target)
     if found is None and _is_factory(target, name):
         found = _app(made := target())
         if found is None:
-            raise NotCallable(f"{name}() returned {_an(made)}, which is neither a WSGI nor an ASGI app")
+            raise NotCallable(f"{name}() returned {described(made)}, which is neither a WSGI nor an ASGI app")
     return found or Found(Kind.EVENT, target)
 
 
@@ -81,6 +94,9 @@ def _parameters(target: Any) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def _an(value: Any) -> str:
+def described(value: Any) -> str:
+    """What a value is, in a message: "a Flask", "an int", "the class App"."""
+    if inspect.isclass(value):
+        return f"the class {value.__name__}"
     kind = type(value).__name__
     return f"an {kind}" if kind[0].lower() in "aeiou" else f"a {kind}"

@@ -6,8 +6,8 @@ import gc
 import os
 import sys
 
-from fnctl_agent import logs, program, vendored
-from fnctl_agent.capture import Taker, capture
+from fnctl_agent import contracts, logs, program, vendored
+from fnctl_agent.capture import capture
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
 from fnctl_agent.pack import AHEAD, Packed
@@ -38,18 +38,25 @@ def main(packed: Packed) -> None:
     packed.read_of(load["root"], library=not ahead)
     packed.use()
     hosting.when_loaded(packed.close)
-    capture(Taker(hosting.serve, hosting.serve_in_loop))
+    capture(hosting)
     try:
+        contract = contracts.contract_of(load)
+        for name, value in contract.environment(load).items():
+            os.environ.setdefault(name, value)
         program.prepare(load["root"], load["handler"])
-        found = program.run(load["root"], load["handler"], packed.main(f"{load['root']}/{load['handler']}"))
+        if load["handler"].endswith(".py"):
+            hosting.watch()
+        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
+    hosting.stay()
     hosting.serve(found)
 
 
 def _boot(packed: Packed) -> tuple[Servers, bool]:
     """Import what is needed whatever the function; `FNCTL_PRELOAD` says whether to import ahead, too."""
     servers = vendored.load()
+    contracts.contract_of({})  # what most functions are called by
     ahead = os.environ.pop("FNCTL_PRELOAD", "1") != "0"
     if ahead:  # booted for a known function, that would be time for nothing
         packed.read(AHEAD)

@@ -1,4 +1,4 @@
-"""What a booted runtime has imported before it knows the user's code: the standard library that web apps use."""
+"""What a booted runtime has imported before it knows the user's code: what web apps use, and the usual contract."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ zipfile zipimport zlib zoneinfo
 """
 
 
+_OURS = "fnctl_agent.contracts.by_shape"  # of the contracts, the one that a load without a word has
+
+
 def preload() -> None:
     """Import all of them; one that this interpreter lacks is skipped."""
+    importlib.import_module(_OURS)
     for name in _MODULES.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -14,15 +14,12 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
+from fnctl_agent.contracts.binding import Contract, Load
 from fnctl_agent.control import MAX_TEXT
-from fnctl_agent.interface import Found, classify
+from fnctl_agent.interface import Found, NoSuchHandler, Unusable
 
 PACKAGES = ".fnctl/site-packages"
 _APPS = ("app", "application", "create_app")
-
-
-class NoSuchHandler(Exception):
-    """The handler names nothing that is there."""
 
 
 class NotServing(Exception):
@@ -39,6 +36,7 @@ def prepare(root: str, handler: str) -> None:
     packages = Path(root, PACKAGES)
     if packages.is_dir():
         site.addsitedir(str(packages))
+        _show(packages)
     for name in ("setquit", "setcopyright", "sethelper"):  # `exit` and the like, which scripts use
         getattr(site, name)()
     main = types.ModuleType("__main__")
@@ -46,51 +44,88 @@ def prepare(root: str, handler: str) -> None:
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
-def run(root: str, handler: str, code: types.CodeType | None = None) -> Found:
+def _show(packages: Path) -> None:
+    """To the programs that the function starts: its packages, and the commands that these bring."""
+    for name, folder in (("PYTHONPATH", packages), ("PATH", packages / "bin")):
+        os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
+
+
+def run(load: Load, contract: Contract, code: types.CodeType | None = None) -> Found:
     """Run user code until there is something to serve. A main program that serves does not return from here.
 
     `code`: the main program, compiled before.
     """
-    if handler.endswith(".py"):
-        return _run_file(root, handler, code)
-    return _import(root, handler)
+    root, handler = load["root"], load["handler"]
+    if not handler.endswith(".py"):
+        return contract.find(load, lambda name: _resolve(root, name))
+    if not contract.runs_files:
+        raise NoSuchHandler(
+            f'the contract {load["contract"]} calls a function: the handler is module.attr, not "{handler}"'
+        )
+    return _run_file(load, contract, code)
 
 
 def compiled(path: Path) -> types.CodeType:
     return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
 
 
-def _run_file(root: str, handler: str, code: types.CodeType | None) -> Found:
-    path = Path(root, handler)
+def _run_file(load: Load, contract: Contract, code: types.CodeType | None) -> Found:
+    handler = load["handler"]
+    path = Path(load["root"], handler)
     if not path.is_file():
-        raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(root)})")
-    sys.argv = [handler]
-    main = sys.modules["__main__"]
-    main.__file__ = str(path)
-    main.__loader__ = SourceFileLoader("__main__", str(path))
-    exec(code or compiled(path), main.__dict__)
+        raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(load['root'])})")
+    sys.argv = [handler, *_arguments(path)]
+    main = _execute(path, code)
     for name in _APPS:
         if callable(found := main.__dict__.get(name)):
-            return classify(found, name)
+            return contract.adopt(found, name, load)
     raise NotServing(
         f"{handler} ran to its end without serving and has no {', '.join(_APPS[:-1])} or {_APPS[-1]}; {_names(main)}"
     )
 
 
-def _import(root: str, handler: str) -> Found:
+def _arguments(path: Path) -> list[str]:
+    """What a main program is given: Django's `manage.py` does not serve without a word."""
+    if path.name != "manage.py" or b"execute_from_command_line" not in path.read_bytes():
+        return []
+    return ["runserver", "--noreload", f"127.0.0.1:{os.environ['PORT']}"]
+
+
+def _execute(path: Path, code: types.CodeType | None = None) -> types.ModuleType:
+    """Run a file as the main module; `code`: it, compiled before."""
+    main = sys.modules["__main__"]
+    main.__file__ = str(path)
+    main.__loader__ = SourceFileLoader("__main__", str(path))
+    exec(code or compiled(path), main.__dict__)
+    return main
+
+
+def _resolve(root: str, handler: str) -> Any:
+    """What `module.attr` names, imported. Raises NoSuchHandler, and what importing raises."""
     name, _, attr = handler.replace("/", ".").rpartition(".")
     if not name or not attr:
         raise NoSuchHandler(f'handler "{handler}" is neither a file nor module.attr')
     sys.argv = [f"{name}.py"]
+    module = _module(root, name)
+    if not hasattr(module, attr):
+        raise NoSuchHandler(f'{name} has no "{attr}"; {_names(module)}', _beginning(module))
+    return getattr(module, attr)
+
+
+def _module(root: str, name: str) -> types.ModuleType:
+    main = Path(root, "__main__.py")
+    if name == "__main__" and main.is_file():
+        return _execute(main)
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise NoSuchHandler(f"there is no module {name} in the function's folder ({_files(root)})") from None
         raise
-    if not hasattr(module, attr):
-        raise NoSuchHandler(f'{name} has no "{attr}"; {_names(module)}')
-    return classify(getattr(module, attr), handler)
+
+
+def _beginning(module: types.ModuleType) -> tuple[str, int] | None:
+    return (module.__file__, 1) if module.__file__ else None
 
 
 def _names(module: types.ModuleType) -> str:
@@ -131,6 +166,8 @@ def _place(error: BaseException, root: str) -> Mapping[str, Any]:
     places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((error.filename, error.lineno))
+    if isinstance(error, Unusable) and error.place:
+        places.append(error.place)
     own = [(file, line) for file, line in places if file.startswith(f"{root}/")]
     for file, line in reversed([place for place in own if f"/{PACKAGES}/" not in place[0]] or own[:1]):
         return {"file": file[len(root) + 1 :], "line": line}
@@ -139,7 +176,7 @@ def _place(error: BaseException, root: str) -> Mapping[str, Any]:
 
 def trace(error: BaseException) -> str:
     """The traceback without the agent's own frames."""
-    if isinstance(error, NoSuchHandler | NotServing):
+    if isinstance(error, Unusable | NotServing):
         return ""
     machinery = (str(Path(__file__).parent), "<frozen importlib", importlib.__file__ or "")
     tb = error.__traceback__

@@ -10,17 +10,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fnctl_agent import logs, pack, program
 from fnctl_agent.asgi import AsgiSite
-from fnctl_agent.capture import Taker, capture
+from fnctl_agent.capture import capture
+from fnctl_agent.contracts import contract_of
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
-from fnctl_agent.hosting import hand_over
 from fnctl_agent.interface import Found, Kind
 from fnctl_agent.later import Later
+from fnctl_agent.listening import Address
 from fnctl_agent.pack import Packed
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
@@ -46,10 +47,13 @@ def run(servers: Servers) -> None:
         signal.signal(number, lambda *_: os._exit(0))
     packed = pack.use(load["root"], library=False)
     site = _Standalone(load, port, servers, packed)
-    capture(Taker(site.serve, site.serve_in_loop))
+    capture(site)
     program.prepare(load["root"], load["handler"])
     try:
-        found = program.run(load["root"], load["handler"], packed.main(f"{load['root']}/{load['handler']}"))
+        contract = contract_of(load)
+        for name, value in contract.environment(load).items():
+            os.environ.setdefault(name, value)
+        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
     except Exception as error:
         sys.stderr.write(program.trace(error) or f"{error}\n")
         sys.exit(1)
@@ -64,6 +68,7 @@ class _Standalone:
         self._port = port
         self._servers = servers
         self._packed = packed
+        self._bound: set[str] = set()
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
     def serve(self, found: Found) -> None:
@@ -71,7 +76,7 @@ class _Standalone:
         if found.kind is Kind.ASGI:
             asyncio.run(self.serve_in_loop(found))
         elif found.kind is Kind.SOCKETSERVER:
-            self._accept(lambda sock: hand_over(found.target, sock))
+            found.target.serve_forever()  # on the port that `bind` gave it
         else:
             application = self._application(found)
             self._accept(lambda sock: serve(sock, application, self._servers, single=False))
@@ -83,6 +88,20 @@ class _Standalone:
         server = await asyncio.get_running_loop().create_server(site.listen_factory(), "0.0.0.0", self._port)
         await server.serve_forever()
 
+    def accept_in_loop(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
+        """It listens on the right port."""
+
+    def relay(self, port: int) -> None:
+        """It listens on the right port."""
+
+    def bind(self, address: Address) -> Address:
+        """A program's first own server is sent to `$PORT` on all addresses, whatever it asked for: of each family."""
+        anywhere = "::" if ":" in str(address[0]) else "0.0.0.0"
+        if anywhere in self._bound:
+            return address
+        self._bound.add(anywhere)
+        return (anywhere, self._port, *address[2:])
+
     def _application(self, found: Found) -> Application:
         if found.kind is Kind.WSGI:
             return wsgi(found.target, port=self._port, threaded=True)
@@ -90,7 +109,7 @@ class _Standalone:
         if inspect.iscoroutinefunction(found.target):
             loop = asyncio.new_event_loop()
             threading.Thread(target=loop.run_forever, daemon=True).start()
-        return events(found.target, self._load, loop)
+        return events(found, self._load, loop)
 
     def _accept(self, work: Any) -> None:
         """A thread a connection, bounded; the kernel's queue holds those that wait."""

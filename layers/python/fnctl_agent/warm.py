@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
 
+from fnctl_agent import contracts, packing, program, vendored
 from fnctl_agent import main as main  # all that the agent itself imports
-from fnctl_agent import packing, program, vendored
-from fnctl_agent.capture import Taker, capture
+from fnctl_agent.capture import capture
+from fnctl_agent.listening import Address
 from fnctl_agent.noting import Noting
 from fnctl_agent.pack import AHEAD, BOOT
 from fnctl_agent.preload import preload
@@ -23,6 +25,7 @@ LONGEST_S = 5
 def agent(noting: Noting) -> None:
     """Of the agent's own start, and of what it imports ahead."""
     servers = vendored.load()
+    contracts.contract_of({})
     packing.write_boot(noting.seen, BOOT)
     noting.seen.clear()
     preload()
@@ -30,7 +33,29 @@ def agent(noting: Noting) -> None:
     packing.write_boot(noting.seen, AHEAD)
 
 
-def function(noting: Noting, root: str, handler: str, cache: str) -> NoReturn:
+class _Leaving:
+    """Takes what would be served, and leaves (capture.Taker)."""
+
+    def __init__(self, leave: Callable[..., NoReturn]) -> None:
+        self._leave = leave
+
+    def serve(self, found: Any) -> None:
+        self._leave()
+
+    async def serve_in_loop(self, found: Any) -> None:
+        self._leave()
+
+    def accept_in_loop(self, factory: Any, port: int) -> None:
+        self._leave()
+
+    def relay(self, port: int) -> None:
+        self._leave()
+
+    def bind(self, address: Address) -> Address:
+        return address
+
+
+def function(noting: Noting, root: str, handler: str, cache: str, contract: str = "") -> NoReturn:
     """Of a function's load. Never returns. Whatever became of the load: the pack holds the modules that it came to."""
 
     def leave(*_: Any) -> NoReturn:
@@ -39,16 +64,14 @@ def function(noting: Noting, root: str, handler: str, cache: str) -> NoReturn:
         finally:
             os._exit(0)
 
-    async def leave_loop(_: Any) -> None:
-        leave()
-
     signal.signal(signal.SIGALRM, leave)
     signal.alarm(LONGEST_S)
     os.environ["PORT"] = "3000"
-    capture(Taker(leave, leave_loop))
+    capture(_Leaving(leave))
+    load = {"root": root, "handler": handler, "port": 3000, **({"contract": contract} if contract else {})}
     try:
         program.prepare(root, handler)
-        program.run(root, handler)
+        program.run(load, contracts.contract_of(load))
     except BaseException as error:  # the load's root
         sys.stderr.write(program.trace(error) or f"{error}\n")
     leave()

@@ -19,6 +19,7 @@ from fnctl.progress import Silent
 RUNTIMES = ("node24", "php8.4", "python3.13")
 
 Start = Callable[..., SandboxHost]
+Place = Callable[..., SandboxHost]
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,23 @@ def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
             return host
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def python_sandbox(engine: DockerEngine, sandbox_image: str) -> Iterator[SandboxHost]:
+    with running(engine, sandbox_image, assets.runtimes()["python3.13"]) as host:
+        yield host
+
+
+@pytest.fixture
+def place(python_sandbox: SandboxHost) -> Place:
+    """place(files, extra) → the sandbox, with a booted agent and this code."""
+
+    def place(files: Mapping[str, str], extra: Path | None = None) -> SandboxHost:
+        python_sandbox.reboot(files, extra)
+        return python_sandbox
+
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,25 @@ class SandboxHost:
         self.agent = self._accept_control("agent")
         return self.agent.expect("hello")
 
+    def reboot(self, files: Mapping[str, str], extra: Path | None = None) -> None:
+        """Another agent in the same sandbox, for other code: a tenth of what another sandbox costs."""
+        if self.agent:
+            self.supervisor.send("kill")  # of one that has ended by itself there is no answer, but that it ended
+            self.supervisor.expect("exited")
+            self._turn_away()
+        self.logs = Logs()
+        self.place(files, extra)
+        self.boot()
+
+    def _turn_away(self) -> None:
+        """Connections that the last agent dialled and nobody took."""
+        listener = self._listeners["data"]
+        listener.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                listener.accept()[0].close()
+        listener.settimeout(WAIT_S)
+
     def send_load(self, handler: str, **fields: Any) -> None:
         message: Message = {
             "function": "tested",
