@@ -6,13 +6,25 @@ in fnctl knows their names. layers/README.md is the reference of the file.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fnctl.errors import ConfigError, FnctlError
-from fnctl.model import CompileRule, Contract, InstallRule, RuntimeSpec, WarmRule
+from fnctl.model import (
+    INSTALLING,
+    CodeRule,
+    CompileRule,
+    Contract,
+    DetectRule,
+    Function,
+    InstallRule,
+    RuntimeSpec,
+    WarmRule,
+)
 
 _PACKAGE = Path(__file__).parent
 ARCHITECTURES = ("amd64", "arm64")
@@ -93,6 +105,24 @@ def default_runtimes() -> list[RuntimeSpec]:
     return [layer.runtimes[name] for layer in layers() for name in layer.defaults]
 
 
+def runtime_of(function: Function, known: Mapping[str, RuntimeSpec]) -> RuntimeSpec:
+    """What a function is built with and booted as. A command is built with the runtime that it names, for its
+    dependencies and interpreter, and booted as the runtime of commands; nothing of it is loaded at build."""
+    spec = known[function.runtime]
+    if not function.command:
+        return spec
+    commands = command_runtime(known)
+    return replace(spec, agent=commands.agent, environment=commands.environment, booted_as=commands.name, warm=None)
+
+
+def command_runtime(known: Mapping[str, RuntimeSpec]) -> RuntimeSpec:
+    """The one whose agent runs commands, and that installs nothing. ConfigError where none of these does."""
+    found = next((spec for spec in known.values() if Contract.COMMAND in spec.contracts), None)
+    if found is None:
+        raise ConfigError("no runtime has the contract `command`", hint="layers/command/runtime.yaml declares it")
+    return found
+
+
 def layers(root: Path | None = None) -> list[Layer]:
     """Every folder under `root` (layers/) that has a runtime.yaml, sorted by name."""
     return [read_layer(file.parent) for file in sorted((root or layers_dir()).glob("*/runtime.yaml"))]
@@ -104,7 +134,7 @@ def read_layer(folder: Path) -> Layer:
         return _layer(folder, _load(file))
     except KeyError as missing:
         raise ConfigError(f"{file}: key {missing} is missing") from missing
-    except (TypeError, ValueError, AttributeError) as wrong:
+    except (TypeError, ValueError, AttributeError, re.error) as wrong:
         raise ConfigError(f"{file}: {wrong}", hint="layers/node/runtime.yaml shows every key") from wrong
 
 
@@ -140,15 +170,38 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         folder=folder,
         agent=_words(entry["agent"], name),
         environment=_pairs(entry.get("environment", {}), name),
+        commands=_pairs(data.get("commands", {}), name),
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
-        install=tuple(_install(rule, name) for rule in data.get("install", [])),
+        code=_code(data.get("code", {})),
+        detect=tuple(_detect(rule) for rule in data.get("detect", [])),
+        install=tuple(_install(folder, rule, name) for rule in data.get("install", [])),
         compile=_compile(data["compile"], name) if "compile" in data else None,
         warm=_warm(data["warm"], name) if "warm" in data else None,
     )
 
 
+def _code(rule: dict[str, Any]) -> CodeRule:
+    return CodeRule(
+        suffixes=tuple(rule.get("suffixes", ())),
+        modules=tuple(rule.get("modules", ())),
+        dotted=bool(rule.get("dotted", CodeRule().dotted)),
+        default_export=bool(rule.get("default_export", CodeRule().default_export)),
+        concurrency=int(rule.get("concurrency", CodeRule().concurrency)),
+    )
+
+
+def _detect(rule: dict[str, Any]) -> DetectRule:
+    return DetectRule(
+        file=rule["file"],
+        handler=rule["handler"],
+        contract=Contract(rule["contract"]),
+        beside=tuple(rule.get("beside", ())),
+        text=re.compile(rule["text"]).pattern if "text" in rule else None,
+    )
+
+
 def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
-    return WarmRule(run=tuple(part.replace("{runtime}", runtime) for part in rule["run"]))
+    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""), ahead=bool(rule.get("ahead")))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
@@ -159,13 +212,24 @@ def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:
     )
 
 
-def _install(rule: dict[str, Any], runtime: str) -> InstallRule:
+def _install(folder: Path, rule: dict[str, Any], runtime: str) -> InstallRule:
     return InstallRule(
         files=_words(rule["files"], runtime),
         run=_words(rule["run"], runtime),
         result=rule["result"],
         environment=_pairs(rule.get("environment", {}), runtime),
+        what=rule.get("what", INSTALLING),
+        carries=_contents(folder, rule["carries"]) if "carries" in rule else None,
     )
+
+
+def _contents(folder: Path, names: list[str]) -> str:
+    """Over the names and contents of all files in these folders of a layer; hex."""
+    files = sorted(file for name in names for file in (folder / name).rglob("*") if file.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _words(words: list[str], runtime: str) -> tuple[str, ...]:

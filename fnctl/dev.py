@@ -14,8 +14,11 @@ from watchdog.observers import Observer
 from fnctl.errors import FnctlError
 from fnctl.model import Function
 
-# Editors write a save as several events within a few milliseconds (truncate and write; or write aside and rename).
+# Editors write a save as several events within a few milliseconds (truncate and write; write aside and rename). Where
+# the last of them says that a file is whole (closed after writing, or renamed into its place), only other files of the
+# same save may be to come.
 SETTLE_S = 0.02
+WHOLE_S = 0.005
 # Opened, read and closed unchanged are no edits: a build reads every file.
 _EDITS = frozenset({"created", "modified", "moved", "deleted", "closed"})
 # vim's swap and probe files, emacs' locks and autosaves, JetBrains' and kate's temporaries, backups
@@ -39,14 +42,16 @@ def relevant(root: Path, path: Path) -> bool:
 class _Ears(FileSystemEventHandler):
     """On watchdog's thread: tells the loop which path changed."""
 
-    def __init__(self, heard: Callable[[Path], None]) -> None:
+    def __init__(self, heard: Callable[[Path, float], None]) -> None:
         self._heard = heard
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _EDITS and not event.is_directory:
-            for path in (event.src_path, event.dest_path):
-                if path:
-                    self._heard(Path(str(path)))
+        if event.event_type not in _EDITS or event.is_directory:
+            return
+        if event.src_path:
+            self._heard(Path(str(event.src_path)), WHOLE_S if event.event_type == "closed" else SETTLE_S)
+        if event.dest_path:
+            self._heard(Path(str(event.dest_path)), WHOLE_S)
 
 
 class Watch:
@@ -75,20 +80,20 @@ class Watch:
     def start(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def heard(path: Path) -> None:
-            loop.call_soon_threadsafe(self._changed, path)
+        def heard(path: Path, settle_s: float) -> None:
+            loop.call_soon_threadsafe(self._changed, path, settle_s)
 
         ears = _Ears(heard)
         for root in {function.path for function in self._functions.values()}:
             self._observer.schedule(ears, str(root), recursive=True)
         self._observer.start()
 
-    def _changed(self, path: Path) -> None:
+    def _changed(self, path: Path, settle_s: float) -> None:
         for name, function in self._functions.items():
             if relevant(function.path, path):
                 if (timer := self._timers.get(name)) is not None:
                     timer.cancel()
-                self._timers[name] = asyncio.get_running_loop().call_later(SETTLE_S, self._settled, name)
+                self._timers[name] = asyncio.get_running_loop().call_later(settle_s, self._settled, name)
 
     def _settled(self, name: str) -> None:
         del self._timers[name]

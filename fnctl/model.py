@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
+DERIVED = ".fnctl/compile-cache"  # in a bundle: what its build made for its first load (build/bundle.py)
+
 
 class Model(enum.StrEnum):
     """The process model of a function."""
@@ -72,20 +74,35 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret's value is found when an instance starts: in a file, or in a variable. Never the value itself."""
+
+    name: str  # of the file under /run/secrets
+    file: Path | None
+    variable: str | None
+    env_file: Path  # the project's `.env`, for a variable that the process does not have
+    declared: str  # "fnctl.yaml:12"
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """The deployable unit, validated, with every default filled in."""
 
     name: str
     path: Path  # the folder of its code, absolute
     runtime: str  # "node24", "python3.13"
-    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable)
+    handler: str  # "index.js" (run as the main program) or "module.attr" (a callable); "" where there is a command
+    command: tuple[str, ...] = ()  # a program that listens on $PORT, with its arguments
     contract: Contract | None = None  # None: the agent tells an app from an event handler by what it finds
     initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    private: tuple[str, ...] = ()  # files of its folder that hold what no bundle may: secrets and environment files
     timeout_s: float = 30.0
     memory_mb: int = 256
+    tmp_mb: int = 64  # of /tmp, at least; counts as memory
     cpus: float | None = None
     concurrency: int = 64  # requests at a time in one instance; always 1 where ephemeral
     queue: int = 1000  # waiting invocations, past which 429
@@ -112,6 +129,7 @@ class Project:
     functions: tuple[Function, ...]
     services: tuple[Service, ...] = ()
     file: Path | None = None
+    notes: tuple[str, ...] = ()  # what the user should know of how it was found; each with its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +216,9 @@ class SandboxInfo:
     exit_code: int | None = None
 
 
+INSTALLING = "installing the dependencies of"
+
+
 @dataclass(frozen=True, slots=True)
 class InstallRule:
     """How dependencies are installed where the function's folder holds all of `files`; `runtime.yaml` declares them.
@@ -210,6 +231,8 @@ class InstallRule:
     run: tuple[str, ...]
     result: str
     environment: tuple[tuple[str, str], ...] = ()
+    what: str = INSTALLING  # in messages, before the function's name
+    carries: str | None = None  # digest of the runtime's own files that end in the result; None where none do
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +251,43 @@ class CompileRule:
 class WarmRule:
     """What loads a finished bundle once, with no network, to fill a cache of compiled code; in `runtime.yaml`.
 
-    `{handler}` in `run` stands for the function's handler. The bundle lies at /fn/app, read-only; the cache is what the
-    command leaves in /fn/cache. It counts in no digest, and a load that fails only leaves less of it.
+    The words `{handler}` and `{contract}` in `run` stand for the function's own, the latter empty where none is
+    configured. The bundle lies at /fn/app, read-only; the cache is what the command leaves in /fn/cache. It counts in
+    no digest, and a load that fails only leaves less of it. `suffix`: of a file that the folder must have, for there to
+    be anything to load. `ahead`: the agent can read the cache before it is given the function (`ahead` in
+    layers/PROTOCOL.md).
     """
 
     run: tuple[str, ...]
+    suffix: str = ""
+    ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRule:
+    """How a language names its code, for `handler` in fnctl.yaml; `code:` in `runtime.yaml`."""
+
+    suffixes: tuple[str, ...] = ()  # a handler that ends so is a file that is run; others are `module.attr`
+    modules: tuple[str, ...] = ()  # where the module of `module.attr` may lie: `{path}.py`; none: not looked for
+    dotted: bool = False  # `a.b.attr` is the module a/b, as Python has it, and not a file called a.b
+    default_export: bool = False  # where a contract calls a function, a file stands for what it exports by default
+    concurrency: int = 16  # requests at a time in one instance where the function does not say
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRule:
+    """How a folder is told to hold this language's code; `detect:` in `runtime.yaml`, for languages fnctl cannot read.
+
+    It holds where the files of `beside` are all there and some file matches the glob `file`, with a line that matches
+    the regular expression `text` if there is one. In `handler`, `{file}` and `{stem}` are that file, and `{NAME}` a
+    named group of `text`.
+    """
+
+    file: str
+    handler: str
+    contract: Contract
+    beside: tuple[str, ...] = ()
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +301,15 @@ class RuntimeSpec:
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
+    code: CodeRule = CodeRule()
+    detect: tuple[DetectRule, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()  # the environment of a `command` on this runtime: PATH and the like
+    booted_as: str = ""  # whose agent `agent` is, where it is not this runtime's own (assets.runtime_of)
     install: tuple[InstallRule, ...] = ()  # in order; the first whose files are all there applies
     compile: CompileRule | None = None
     warm: WarmRule | None = None
+
+    @property
+    def tier(self) -> str:
+        """What a booted agent calls itself, and what the pool keeps it by: functions that share it share boots."""
+        return self.booted_as or self.name

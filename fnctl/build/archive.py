@@ -77,6 +77,7 @@ class Content:
             "port": PORT,
             **({"contract": str(self.function.contract)} if self.function.contract else {}),
             **({"initializer": self.function.initializer} if self.function.initializer else {}),
+            **({"command": list(self.function.command)} if self.function.command else {}),
         }
 
     def environment(self) -> dict[str, str]:
@@ -86,6 +87,7 @@ class Content:
             "LANG": "C.UTF-8",
             "PORT": str(PORT),
             **dict(self.spec.environment),
+            **(dict(self.spec.commands) if self.function.command else {}),
             "FNCTL_LOAD": _json(self.load_message()),
         }
 

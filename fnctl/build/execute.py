@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl import paths
+from fnctl import assets, paths
 from fnctl.build import bundle as bundles
-from fnctl.build import host, inputs, install, make, plan, record, store
+from fnctl.build import host, inputs, install, layers, make, plan, record, store
 from fnctl.build import ship as shipping
 from fnctl.build.install import Workshop
 from fnctl.build.plan import Known, Step
@@ -48,6 +49,7 @@ class _Job:
     """One call of `build`: what is the same for each of its functions."""
 
     shop: Workshop
+    image: str  # the sandbox image
     runtimes: Mapping[str, RuntimeSpec]
     project: Project
     force: bool
@@ -79,7 +81,7 @@ def build(
     the others have ended; a function that failed keeps its previous version. `force` trusts nothing that is there.
     """
     ProjectPaths.of(project.id).ensure()
-    job = _Job(_workshop(engine, image, project, progress), runtimes, project, force, ship)
+    job = _Job(_workshop(engine, image, runtimes, project, progress), image, runtimes, project, force, ship)
     _sweep(job)
     if len(functions) == 1:
         return {functions[0].name: _guarded(job, functions[0])}
@@ -106,7 +108,7 @@ def edited(function: Function, *, engine: Engine, image: str, spec: RuntimeSpec,
 
     Dependencies are installed where they have changed. Remove it with `discard`.
     """
-    shop = _workshop(engine, image, project, Silent())
+    shop = _workshop(engine, image, {spec.name: spec}, project, Silent())
     try:
         return make.quick(shop, function, spec)
     except OSError as error:
@@ -168,8 +170,8 @@ def verify(
     progress: Progress,
 ) -> tuple[str, ...]:
     """Build the bundle twice, with fresh installs, and compare; the names that differ. Leaves nothing behind."""
-    shop = _workshop(engine, image, project, progress)
-    spec = runtimes[function.runtime]
+    shop = _workshop(engine, image, runtimes, project, progress)
+    spec = assets.runtime_of(function, runtimes)
     made = []
     for attempt in ("first", "second"):
         step = f"verify {function.name}, {attempt} build"
@@ -214,7 +216,7 @@ def _guarded(job: _Job, function: Function) -> Built:
 
 
 def _build_one(job: _Job, function: Function) -> Built:
-    spec = job.runtimes[function.runtime]
+    spec = assets.runtime_of(function, job.runtimes)
     last = record.read(job.releases, function.name)
     made = make.release(job.shop, function, spec, last, record.every(job.releases), force=job.force)
     release, image_made = _with_image(job, function, spec, made.release) if job.ship else (made.release, False)
@@ -230,7 +232,7 @@ def _build_one(job: _Job, function: Function) -> Built:
 
 def _with_image(job: _Job, function: Function, spec: RuntimeSpec, release: Release) -> tuple[Release, bool]:
     """The release with its image, and whether that was made now."""
-    content = shipping.content(function, make.bundle_of(release), spec, job.shop.image)
+    content = shipping.content(function, make.bundle_of(release), spec, job.image)
     key = shipping.key(content)
     if release.image is not None and release.image_key == key and not job.force:
         return release, False
@@ -241,8 +243,30 @@ def _with_image(job: _Job, function: Function, spec: RuntimeSpec, release: Relea
 # -- around them -------------------------------------------------------------------------------------------------------
 
 
-def _workshop(engine: Engine, image: str, project: Project, progress: Progress) -> Workshop:
-    return Workshop(engine, image, project.id, host.read(os.environ, Path.home()), progress, _timeout_s())
+class _StepImages:
+    """Which image a runtime's steps run in: the sandbox image, unless the runtime has one for builds. Made once."""
+
+    def __init__(self, engine: Engine, image: str, runtimes: Mapping[str, RuntimeSpec], progress: Progress) -> None:
+        self._engine = engine
+        self._image = image
+        self._runtimes = runtimes
+        self._progress = progress
+        self._made: dict[str, str] = {}
+        self._lock = threading.Lock()  # functions are built side by side
+
+    def __call__(self, runtime: str) -> str:
+        with self._lock:
+            if runtime not in self._made:
+                own = layers.build_image(self._engine, self._runtimes[runtime], self._progress)
+                self._made[runtime] = own or self._image
+            return self._made[runtime]
+
+
+def _workshop(
+    engine: Engine, image: str, runtimes: Mapping[str, RuntimeSpec], project: Project, progress: Progress
+) -> Workshop:
+    images = _StepImages(engine, image, runtimes, progress)
+    return Workshop(engine, images, project.id, host.read(os.environ, Path.home()), progress, _timeout_s())
 
 
 def _timeout_s() -> float:

@@ -27,8 +27,12 @@ DEFAULTS = (
     "**/.DS_Store",
 )
 
-# In no bundle whatever the file says: history, fnctl's own, and files that package managers keep credentials in.
+# In no bundle whatever the file says: history, fnctl's own, and files that people and package managers keep
+# credentials in.
 ALWAYS = (
+    "**/.env",
+    "**/.env.*",
+    "**/.envrc",
     "**/.git",
     "**/.hg",
     "**/.svn",
@@ -86,6 +90,11 @@ def parse(text: str, extra: Iterable[str] = ()) -> Ignore:
         if not line.startswith("#") and line.strip():
             patterns.append(_pattern(line.strip(), number))
     return Ignore(tuple(patterns), tuple(_pattern(line, number=0) for line in (*ALWAYS, *extra)))
+
+
+def exactly(name: str) -> str:
+    """The pattern of this one file."""
+    return re.sub(r"([*?\[\\])", r"\\\1", name)
 
 
 def _pattern(line: str, number: int) -> Pattern:

@@ -38,7 +38,9 @@ def read(function: Function, spec: RuntimeSpec, clock: Callable[[], int] = time.
     now = clock()
     rules = _content(function.path / ".dockerignore") or b""
     kept_free = sorted({rule.result for rule in spec.install})
-    ignored = ignore.parse(rules.decode("utf-8", "replace"), _results_in_use(function, spec, kept_free))
+    private = [ignore.exactly(name) for name in function.private]
+    results = _results_in_use(function, spec, kept_free)
+    ignored = ignore.parse(rules.decode("utf-8", "replace"), [*results, *private])
     entries = tree.scan(function.path, leaves_out=ignored.leaves_out, skips=ignored.skips)
     manifests = _manifests(function.path, spec)
     _check_handler(function, entries)
@@ -94,4 +96,5 @@ def _fingerprint(
 def runtime_identity(spec: RuntimeSpec) -> list[str]:
     """What of a runtime decides about a bundle: its version, how it installs and compiles, and with which tools."""
     declared = (spec.folder / "runtime.yaml").read_bytes()  # holds the pins of the installers
-    return [spec.name, spec.version, hashlib.sha256(declared).hexdigest()]
+    carried = [rule.carries for rule in spec.install if rule.carries is not None]
+    return [spec.name, spec.version, hashlib.sha256(declared).hexdigest(), *carried]

@@ -1,7 +1,8 @@
-"""Dependencies: installed in a container of the sandbox image, once for the files that name them, and kept by key.
+"""Dependencies: installed in a container, once for the files that name them, and kept by key.
 
-The step sees a copy of those files (of the whole folder where it must), the host's package-manager settings, and a
-network. Its scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
+The container is of the sandbox image, or of the one that the runtime has for builds (layers.build_image). The step sees
+a copy of those files (of the whole folder where it must), the host's package-manager settings, and a network. Its
+scripts are foreign code: they run without privileges as a user of their own, and write to that copy only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +72,7 @@ class Workshop:
     """What steps in containers are run with: the same for every function of a build."""
 
     engine: Engine
-    image: str
+    image_of: Callable[[str], str]  # a runtime's name → what its steps run in; made when it is asked for
     project_id: str
     settings: HostSettings
     progress: Progress
@@ -171,7 +172,7 @@ def fresh(
     for name, content in install.files:
         (app / name).write_bytes(content)
     spec = _install_spec(shop, function, install, _stage(shop, work))
-    _check(_run_on_a_network(shop, spec, step), shop, f"installing the dependencies of {function.name}")
+    _check(_run_on_a_network(shop, spec, step), shop, f"{install.rule.what} {function.name}")
     if compiling is not None:
         compile_in(shop, function, compiling, app, step)
     result, target = app / install.rule.result, work / "tree"
@@ -229,7 +230,7 @@ def step_spec(
     labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
     return SandboxSpec(
         name=f"fnctl-build-{os.getpid()}-{secrets.token_hex(4)}",
-        image=shop.image,
+        image=shop.image_of(function.runtime),
         command=command,
         labels=tuple(labels.items()),
         uid=step_uid(),

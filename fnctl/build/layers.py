@@ -23,9 +23,10 @@ from fnctl.progress import Progress
 
 RUNTIME_SNIPPET = "Dockerfile.runtime.j2"
 AGENT_SNIPPET = "Dockerfile.agent.j2"
+BUILD_SNIPPET = "Dockerfile.build.j2"  # tools that only the steps of builds need: compilers, installers
 # What a folder under layers/ holds beside the files that go into the sandbox.
 _NOT_AGENT = frozenset(
-    {"runtime.yaml", RUNTIME_SNIPPET, AGENT_SNIPPET, "README.md", "requirements.in", "requirements.lock"}
+    {"runtime.yaml", RUNTIME_SNIPPET, AGENT_SNIPPET, BUILD_SNIPPET, "README.md", "requirements.in", "requirements.lock"}
 )
 _NOT_AGENT_FOLDERS = frozenset({"__pycache__", "node_modules", "tests"})
 
@@ -70,6 +71,28 @@ def sandbox_image(engine: Engine, runtimes: Sequence[RuntimeSpec], progress: Pro
     return reference
 
 
+def build_image(engine: Engine, spec: RuntimeSpec, progress: Progress) -> str | None:
+    """The image that the runtime's build steps run in, made where it is missing; None where that is the sandbox image.
+
+    A folder with a BUILD_SNIPPET has one: its own runtimes, those tools, and its own files. Sandboxes never see it.
+    """
+    selection = _selection(assets.read_layer(spec.folder), [spec], architecture())
+    tools = selection.snippet(BUILD_SNIPPET)
+    if tools is None:
+        return None
+    base = base_image(engine, progress)
+    found = engine.image(base)
+    if found is None:
+        raise ImageNotFound(f"{base} was removed while it was needed", hint="run `fnctl setup` again")
+    lower = runtimes_digest(found.id, architecture(), [selection])
+    upper = tools_digest(lower, spec.folder, tools)
+    reference = f"fnctl/build:{upper[:12]}"
+    if engine.image(reference) is None:
+        work = _Work(engine, progress)
+        work.make_tools(reference, upper, work.ensure_runtimes(base, lower, [selection]), spec.folder, tools)
+    return reference
+
+
 def architecture() -> str:
     """This machine's, in the engine's words: sandboxes run on the same machine."""
     machine = platform.machine().lower()
@@ -80,9 +103,13 @@ def architecture() -> str:
 
 
 def select(runtimes: Sequence[RuntimeSpec], machine: str) -> list[Selection]:
-    """Group runtimes by folder, sorted, with what each folder fetches on this architecture."""
+    """Group runtimes by folder, sorted, with what each folder fetches on this architecture.
+
+    A folder that brings nothing but an agent is left out: every image has all agents.
+    """
     folders = sorted({spec.folder for spec in runtimes})
-    return [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    picked = [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    return [each for each in picked if each.fetches or each.snippet(RUNTIME_SNIPPET) or each.snippet(AGENT_SNIPPET)]
 
 
 def _selection(layer: Layer, runtimes: Sequence[RuntimeSpec], machine: str) -> Selection:
@@ -109,15 +136,28 @@ def _identity(item: Fetch) -> object:
 
 
 def sandbox_digest(lower: str, root: Path, picked: Sequence[Selection]) -> str:
-    """Over the runtimes image and every agent file: name, whether it can be executed, contents; hex."""
-    total = hashlib.sha256(lower.encode())
+    """Over the runtimes image, what stands beside the agents, and every agent file: name, whether it can be executed,
+    contents; hex."""
+    total = hashlib.sha256(lower.encode() + dockerfile.SECRETS.encode())
     for folder in agent_folders(root):
-        for file in agent_files(folder):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(json.dumps([file.relative_to(root).as_posix(), _mode(file), content]).encode())
+        total.update(_files_digest(folder).encode())
     for selection in picked:
         snippet = selection.snippet(AGENT_SNIPPET)
         total.update(json.dumps([selection.name, snippet.text if snippet else None]).encode())
+    return total.hexdigest()
+
+
+def tools_digest(lower: str, folder: Path, tools: Snippet) -> str:
+    """Over the runtimes image, the tools, and the folder's own files; hex."""
+    return hashlib.sha256(json.dumps([lower, tools.text, _files_digest(folder)]).encode()).hexdigest()
+
+
+def _files_digest(folder: Path) -> str:
+    """Over each file's name, whether it can be executed, and its contents; hex."""
+    total = hashlib.sha256()
+    for file in agent_files(folder):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(json.dumps([file.relative_to(folder.parent).as_posix(), _mode(file), content]).encode())
     return total.hexdigest()
 
 
@@ -160,7 +200,11 @@ class _Work:
     def make_sandbox(self, reference: str, digest: str, lower: str, picked: Sequence[Selection], root: Path) -> None:
         snippets = [snippet for selection in picked if (snippet := selection.snippet(AGENT_SNIPPET))]
         text = dockerfile.sandbox_dockerfile(lower, [folder.name for folder in agent_folders(root)], snippets)
-        self._build("sandbox image", reference, digest, text, lambda context, _: _stage_agents(context, root))
+        self._build("sandbox image", reference, digest, text, lambda context, _: _stage(context, agent_folders(root)))
+
+    def make_tools(self, reference: str, digest: str, lower: str, folder: Path, tools: Snippet) -> None:
+        text = dockerfile.tools_dockerfile(lower, folder.name, tools)
+        self._build(f"{folder.name} tools", reference, digest, text, lambda context, _: _stage(context, [folder]))
 
     def _build(
         self, step: str, reference: str, digest: str, text: str, stage: Callable[[Path, Callable[[str], None]], None]
@@ -196,10 +240,10 @@ class _Work:
                     fetch.install_requirements(item, context / selection.name / "pip" / "pip", into, architecture())
 
 
-def _stage_agents(context: Path, root: Path) -> None:
-    for folder in agent_folders(root):
+def _stage(context: Path, folders: Sequence[Path]) -> None:
+    for folder in folders:
         for file in agent_files(folder):
-            target = context / file.relative_to(root)
+            target = context / file.relative_to(folder.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
             target.chmod(_mode(file))

@@ -190,7 +190,7 @@ def _finish(
             store.link(dependencies.items, dependencies.root, staged.root, under)
         digest = bundles.digest(items)
         root = store.adopt(staged.root, digest)
-        if spec.warm is not None and not quick:
+        if spec.warm is not None and not quick and any(item.name.endswith(spec.warm.suffix) for item in staged.code):
             warm.fill(shop, function, spec.warm, root, staged.root.parent)
     except BaseException:
         shop.progress.failed(step)

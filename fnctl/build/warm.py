@@ -30,7 +30,8 @@ def fill(shop: Workshop, function: Function, rule: WarmRule, root: Path, room: P
     made = room / "cache"
     made.mkdir(mode=0o755)
     install.hand_over(made, install.step_uid())
-    command = tuple(part.replace("{handler}", function.handler) for part in rule.run)
+    named = {"{handler}": function.handler, "{contract}": str(function.contract or "")}
+    command = tuple(named.get(part, part) for part in rule.run)
     mounts = ((str(root), install.APP, True), (str(made), CACHE, False))
     spec = replace(install.step_spec(shop, function, mounts, command), memory_mb=max(256, function.memory_mb))
     try:

@@ -38,7 +38,8 @@ class Verb:
 
 
 VERBS = (
-    Verb("init", "Make a new project from a template."),
+    Verb("init", "Make a new project from a template, or from code that is there."),
+    Verb("detect", "Say what a folder holds, why, and the fnctl.yaml for it."),
     Verb("setup", "Make this machine ready: engine, base image, sandbox image."),
     Verb("build", "Build functions: code, dependencies, and an image to ship."),
     Verb("run", "Serve the project's functions until stopped."),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fnctl import assets
 from fnctl.build import execute
 from fnctl.build.execute import Built
 from fnctl.cli import output
@@ -37,12 +38,13 @@ def build(
       fnctl build --dry-run
       docker run --rm -p 8080:8080 -e PORT=8080 IMAGE   # an image that `fnctl build` lists
     """
-    from fnctl import assets, config
+    from fnctl import config
 
     if verify and dry_run:
         raise UsageError("--verify builds, --dry-run does not", hint="give one of them")
     runtimes = assets.runtimes()
     project = config.load(Path.cwd(), file, runtimes=runtimes)
+    output.notes(project.notes)
     chosen = _chosen(project, functions or [])
     if dry_run:
         _show_steps(chosen, runtimes, project, form)
@@ -72,7 +74,7 @@ def _nothing_to_do(
     """
     found: dict[str, Built] = {}
     for function in functions:
-        there = execute.up_to_date(function, runtimes[function.runtime], project, shipped=True)
+        there = execute.up_to_date(function, assets.runtime_of(function, runtimes), project, shipped=True)
         if there is None:
             return None
         found[function.name] = there
@@ -170,7 +172,7 @@ def _show_steps(
     steps = [
         step
         for function in functions
-        for step in execute.steps(function, runtimes[function.runtime], project, ship=True)
+        for step in execute.steps(function, assets.runtime_of(function, runtimes), project, ship=True)
     ]
     if form is Format.JSON:
         output.emit_json(

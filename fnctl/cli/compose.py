@@ -19,6 +19,7 @@ import uvloop
 from fnctl import assets, paths
 from fnctl.build import execute, layers
 from fnctl.cli import checks
+from fnctl.cli.undertaker import Undertaker
 from fnctl.engine.base import Engine
 from fnctl.engine.docker import DockerEngine
 from fnctl.errors import NotFound, UsageError
@@ -30,6 +31,7 @@ from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.progress import Progress
+from fnctl.runtime import secrets
 from fnctl.runtime.code import Code
 from fnctl.runtime.lock import ProjectLock
 from fnctl.runtime.service import Service
@@ -51,10 +53,10 @@ class Prepared:
     @property
     def runtimes(self) -> tuple[RuntimeSpec, ...]:
         """Those in use, the one with the most functions first: it is booted ahead first."""
-        names = [code.runtime.name for code in self.codes]
-        ordered = sorted(dict.fromkeys(names), key=lambda name: -names.count(name))
-        specs = {code.runtime.name: code.runtime for code in self.codes}
-        return tuple(specs[name] for name in ordered)
+        tiers = [code.runtime.tier for code in self.codes]
+        ordered = sorted(dict.fromkeys(tiers), key=lambda tier: -tiers.count(tier))
+        specs = {code.runtime.tier: code.runtime for code in self.codes}
+        return tuple(specs[tier] for tier in ordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def select(project: Project, names: Sequence[str]) -> list[Function]:
 def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Progress) -> Prepared:
     """Images and bundles made where they are not there. Blocking; BuildError leaves the previous versions in place."""
     functions = select(project, names)
+    secrets.check(functions)
     _check_home()
     specs = assets.runtimes()
     # the default runtimes are in the image always: it is the one that set-up made, and services are written in one
@@ -100,7 +103,9 @@ def prepare(project: Project, names: Sequence[str], engine: Engine, progress: Pr
     built = build()
     if not execute.sound(built):  # a disk that forgets, or a hand in the store: nothing of it may run
         built = build(force=True)
-    codes = tuple(Code(function, built[function.name].bundle, specs[function.runtime]) for function in functions)
+    codes = tuple(
+        Code(function, built[function.name].bundle, assets.runtime_of(function, specs)) for function in functions
+    )
     return Prepared(project, engine, image, codes)
 
 
@@ -147,7 +152,7 @@ class Stack:
     def _policy(self) -> PoolPolicy | None:
         if self.settings.budget_mb is None:
             return None
-        runtimes = tuple(spec.name for spec in self.prepared.runtimes) if self.settings.boot else ()
+        runtimes = tuple(spec.tier for spec in self.prepared.runtimes) if self.settings.boot else ()
         return PoolPolicy(PoolRules(self.settings.warm, runtimes, self.settings.budget_mb))
 
     @property
@@ -266,10 +271,13 @@ async def _serve_until_asked(prepared: Prepared, ready: Future[Stack]) -> None:
 
 @asynccontextmanager
 async def running(prepared: Prepared, settings: ServeSettings) -> AsyncIterator[Stack]:
-    """A stack that is up; whatever happens, nothing of it is left afterwards."""
+    """A stack that is up; whatever happens, nothing of it is left afterwards, not even if this process is killed."""
     stack = Stack(prepared, settings)
+    undertaker = Undertaker(stack.service.run_id)
+    undertaker.hire()
     try:
         await stack.start()
         yield stack
     finally:
         await stack.stop()
+        await asyncio.to_thread(undertaker.dismiss)

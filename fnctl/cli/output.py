@@ -50,6 +50,12 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def notes(texts: Iterable[str]) -> None:
+    """What the user should know of how the project was understood."""
+    for text in texts:
+        say(f"note: {printable(text)}")
+
+
 def error(failure: FnctlError) -> None:
     """`error: …`, the evidence indented, then a blank line and the hint."""
     parts = [f"{_paint('error:', '31;1', sys.stderr)} {failure.message}"]

@@ -26,7 +26,8 @@ def load(
 ) -> Project:
     """The project of `file`, or of the nearest `fnctl.yaml` at or above `start`, or of the app found in `start`.
 
-    `environ` fills `${VAR}` (default: the process's); `runtimes` are the known ones (default: those shipped).
+    `environ` fills `${VAR}` (default: the process's), and where it does not, the `.env` beside the file does;
+    `runtimes` are the known ones (default: those shipped).
     Raises ConfigError with every problem found, each with file and line; NotFound where there is no project at all.
     """
     from fnctl.config.assemble import load_project

@@ -46,12 +46,34 @@ class Document:
 
 
 def read(
-    path: Path, label: str, environ: Mapping[str, str], verbatim: Callable[[Loc], bool] = lambda loc: False
+    path: Path,
+    label: str,
+    environ: Mapping[str, str],
+    verbatim: Callable[[Loc], bool] = lambda loc: False,
+    later: Callable[[Loc, str], bool] = lambda loc, name: False,
 ) -> Document:
     """Parse one file. What is wrong with it is in `problems`, and `data` is None where it could not be read at all.
 
-    Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number.
+    Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number. Where
+    `later` says so of a variable, its `${NAME}` stays as it is: it is known only where the value is used.
     """
+    return _read(path, label, lambda document: _Reader(document, environ, verbatim, later))
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value with a tag of its own, as another platform's file has them: `!Ref Table`."""
+
+    tag: str
+    value: Any
+
+
+def read_foreign(path: Path, label: str) -> Document:
+    """Parse a file that is not ours: `${…}` stays as it is written, and `!Tag value` becomes a Tagged."""
+    return _read(path, label, _ForeignReader)
+
+
+def _read(path: Path, label: str, reader: Callable[[Document], _Reader]) -> Document:
     document = Document(label, path)
     try:
         raw = path.read_bytes()
@@ -64,7 +86,7 @@ def read(
         document.problems.append(Problem(label, None, f"cannot be read: {error}"))
     else:
         if root is not None:
-            document.data = _Reader(document, environ, verbatim).value(root, ())
+            document.data = reader(document).value(root, ())
     return document
 
 
@@ -78,10 +100,17 @@ def _broken(label: str, error: MarkedYAMLError) -> Problem:
 class _Reader:
     """Walks the node graph once, keeping lines and problems in the document."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str], verbatim: Callable[[Loc], bool]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        environ: Mapping[str, str],
+        verbatim: Callable[[Loc], bool],
+        later: Callable[[Loc, str], bool],
+    ) -> None:
         self._document = document
         self._environ = environ
         self._verbatim = verbatim
+        self._later = later
         self._open: set[int] = set()
         self._left = MAX_VALUES
 
@@ -148,6 +177,8 @@ class _Reader:
                 hint = "write ${NAME} or ${NAME:-default}; a plain $ before { is written $$"
                 self._document.problem(loc, "`${` is not followed by a name and `}`", hint)
                 return ""
+            if self._later(loc, name):
+                return found[0]
             value = self._environ.get(name)
             if value or (value is not None and default is None):
                 return value
@@ -157,6 +188,21 @@ class _Reader:
             return default or ""
 
         return _VARIABLE.sub(one, text)
+
+
+class _ForeignReader(_Reader):
+    """Fills nothing in: what a `${…}` means is that platform's business."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document, {}, lambda loc: False, lambda loc, name: False)
+
+    def value(self, node: Node, loc: Loc) -> Any:
+        value = super().value(node, loc)
+        tag = str(node.tag)
+        return Tagged(tag, value) if tag.startswith("!") and tag != "!" else value
+
+    def _scalar(self, node: ScalarNode, loc: Loc) -> Any:
+        return None if node.tag == _TAG + "null" else _typed(str(node.tag), str(node.value))
 
 
 def _typed(tag: str, text: str) -> Any:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from fnctl.config.command import command_words
 from fnctl.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_mb
 from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+SECRET_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"  # it is a file's name
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
-DEFAULT_CONCURRENCY = {"node": 64, "python": 16}  # an event loop takes many at a time, a thread each takes fewer
+# Their platforms run one invocation at a time in an instance, so that code for them may keep its state in globals.
+ONE_AT_A_TIME = frozenset({Contract.LAMBDA, Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP, Contract.OPENWHISK})
 
 # model.py declares the defaults, once. (A slotted dataclass keeps them in its fields only.)
 FUNCTION: dict[str, Any] = {each.name: each.default for each in fields(Function)}
@@ -26,6 +29,12 @@ def _not_bool(value: object) -> object:
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+SecretName = Annotated[str, StringConstraints(pattern=SECRET_PATTERN)]
+Files = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Duration = Annotated[
     float,
@@ -36,6 +45,18 @@ Size = Annotated[
     int,
     BeforeValidator(size_mb),
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["128m", "1g"]}),
+]
+Command = Annotated[
+    tuple[str, ...],
+    BeforeValidator(command_words),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 Text = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
@@ -85,6 +106,13 @@ class FunctionEntry(_Entry):
         "reading the code where left out.",
         examples=["index.js", "handler.main"],
     )
+    command: Command | None = Field(
+        default=None,
+        description="Any program that listens on `$PORT`, in place of `handler`: a list of words, or one line that is "
+        "split as a shell would, without a shell. `$PORT` in a word stands for the port. With `runtime`, its packages "
+        "are installed and its interpreter is on the PATH; without one, nothing is installed.",
+        examples=[["gunicorn", "app:app"], "./server --port $PORT"],
+    )
     contract: Contract | None = Field(
         default=None,
         description="What the code was written for; found by reading the code where left out.",
@@ -108,10 +136,25 @@ class FunctionEntry(_Entry):
     environment: dict[str, Text] = Field(
         default={}, description="Environment variables of the function.", examples=[{"GREETING": "hello"}]
     )
+    env_file: Files = Field(
+        default=(),
+        description="Files of further variables, by the rules of Compose's `.env`; a later one and `environment` win.",
+        examples=[".env", ["base.env", "local.env"]],
+    )
+    secrets: list[SecretName] = Field(
+        default=[],
+        description="Secrets of this file's `secrets` that it reads, as files at `/run/secrets/NAME`.",
+        examples=[["db_password"]],
+    )
     timeout: Duration = Field(
         default=FUNCTION["timeout_s"], description="One invocation's time, past which it gets 504."
     )
     memory: Size = Field(default=FUNCTION["memory_mb"], description="Memory of an instance, at least 32m.")
+    tmp: Size = Field(
+        default=FUNCTION["tmp_mb"],
+        description="What `/tmp` must hold at least, out of `memory`. The sandboxes of a run are made alike, with the "
+        "largest `tmp` of its functions.",
+    )
     cpus: Annotated[float, BeforeValidator(_not_bool)] | None = Field(
         default=None, gt=0, le=1024, description="CPUs of an instance; no bound where left out.", examples=[0.5]
     )
@@ -119,7 +162,8 @@ class FunctionEntry(_Entry):
         default=None,
         ge=1,
         le=10_000,
-        description="Requests at a time in one instance. Default 64 for Node, 16 for Python; always 1 where ephemeral.",
+        description="Requests at a time in one instance. Default 64 for Node, 16 for Python, 1 with the contracts of "
+        "platforms that promise it (lambda, fc-*, fc3-http, openwhisk); always 1 where ephemeral.",
     )
     queue: Count = Field(
         default=FUNCTION["queue"],
@@ -146,6 +190,21 @@ class ServiceEntry(_Entry):
     type: Literal["data"] = Field(description="`data`: the built-in table store.")
 
 
+class SecretEntry(_Entry):
+    """A secret: where its value is found when an instance starts. It is in no image, bundle or log."""
+
+    file: str | None = Field(default=None, description="A file whose content it is, from the folder of this file.")
+    environment: str | None = Field(
+        default=None, description="A variable of the environment of `fnctl run`, or of `.env`, whose value it is."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SecretEntry:
+        if (self.file is None) == (self.environment is None):
+            raise ValueError("needs `file` or `environment`, and not both; file: ./NAME.txt, or environment: NAME")
+        return self
+
+
 class ProjectFile(_Entry):
     """A fnctl project: its functions and the services beside them."""
 
@@ -154,6 +213,7 @@ class ProjectFile(_Entry):
     )
     functions: dict[Name, FunctionEntry] = Field(default={}, description="The functions, by name.")
     services: dict[Name, ServiceEntry] = Field(default={}, description="The services, by name.")
+    secrets: dict[SecretName, SecretEntry] = Field(default={}, description="The secrets, by name.")
 
 
 def json_schema() -> dict[str, Any]:
@@ -165,5 +225,6 @@ def json_schema() -> dict[str, Any]:
     properties = made["$defs"]["FunctionEntry"]["properties"]
     properties["timeout"]["default"] = f"{FUNCTION['timeout_s']:g}s"
     properties["idle_timeout"]["default"] = f"{FUNCTION['idle_timeout_s']:g}s"
+    properties["tmp"]["default"] = f"{FUNCTION['tmp_mb']}m"
     properties["memory"]["default"] = f"{FUNCTION['memory_mb']}m"
     return made

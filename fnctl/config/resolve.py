@@ -2,59 +2,77 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl.config.detect import detect
+from fnctl.assets import command_runtime
+from fnctl.config import dotenv
+from fnctl.config.checks import check_command, check_contract, check_handler, check_limits, check_port, module_files, of
+from fnctl.config.detect import Choice, Detection, Finding, look
+from fnctl.config.detect.doubt import settling, summary
 from fnctl.config.document import Document, Loc
-from fnctl.config.keys import DEFAULT_CONCURRENCY, MIN_MEMORY_MB, FunctionEntry
+from fnctl.config.keys import ONE_AT_A_TIME, FunctionEntry
+from fnctl.config.nearest import nearest
 from fnctl.config.problems import did_you_mean
-from fnctl.model import Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, RuntimeSpec, Scale, Secret
 
-# Where a language looks for the module `a.b` of a handler `a.b.attr`.
-MODULE_FILES = {
-    "node": ("{path}.js", "{path}.mjs", "{path}.cjs", "{path}/index.js", "{path}/index.mjs"),
-    "python": ("{path}.py", "{path}/__init__.py"),
-}
-FILE_SUFFIXES = {".js", ".mjs", ".cjs", ".ts", ".py"}
+Runtimes = Mapping[str, RuntimeSpec]
 
 
-def function_name(folder: Path) -> str:
-    """A legal function name out of a folder's name."""
-    name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:63].rstrip("-")
-    return name if name and name[0].isalpha() else f"fn-{name}".rstrip("-")[:63]
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What is run: as the entry says, and where it says nothing, as the folder does."""
+
+    runtime: RuntimeSpec
+    handler: str
+    contract: Contract | None
+    initializer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a project has beside its functions' own entries."""
+
+    environ: Mapping[str, str]  # fills variables in environment files
+    secrets: Mapping[str, Secret]
 
 
 def resolve(
-    name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Mapping[str, RuntimeSpec]
+    name: str, entry: FunctionEntry, document: Document, loc: Loc, runtimes: Runtimes, given: Given
 ) -> Function | None:
     """None where something is wrong; the document's problems then say what."""
     before = len(document.problems)
     folder = _folder(entry, document, loc)
-    spec = _runtime(entry, folder, document, loc, runtimes) if folder else None
-    handler = _handler(entry, folder, spec, document, loc) if folder and spec else None
-    _check_limits(entry, document, loc)
-    if spec and entry.contract is not None and entry.contract not in spec.contracts:
-        hint = f"{spec.name} knows: {', '.join(spec.contracts)}"
-        document.problem((*loc, "contract"), f"{_of(loc)} has the contract `{entry.contract}`", hint)
-    if len(document.problems) > before or folder is None or spec is None or handler is None:
+    code = _code(entry, folder, document, loc, runtimes) if folder else None
+    environment = {**_from_files(entry, document, loc, given), **entry.environment}
+    secrets = _secrets(entry, document, loc, given)
+    check_limits(entry, document, loc)
+    if folder and code and entry.command:
+        check_command(entry, entry.command, folder, document, loc)
+        check_port(environment.get("PORT", "3000"), document, loc)
+    elif folder and code:
+        check_handler("handler", code.handler, folder, code.runtime, document, loc)
+        check_contract(entry, code.contract, code.handler, folder, code.runtime, document, loc)
+    if len(document.problems) > before or folder is None or code is None:
         return None
-    ephemeral = entry.model is Model.EPHEMERAL
     return Function(
         name=name,
         path=folder,
-        runtime=spec.name,
-        handler=handler,
-        contract=entry.contract,
-        initializer=entry.initializer,
+        runtime=code.runtime.name,
+        handler=code.handler,
+        command=entry.command or (),
+        contract=code.contract,
+        initializer=code.initializer,
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
-        environment=tuple(sorted(entry.environment.items())),
+        environment=tuple(sorted(environment.items())),
+        secrets=secrets,
         timeout_s=entry.timeout,
         memory_mb=entry.memory,
+        tmp_mb=entry.tmp,
         cpus=entry.cpus,
-        concurrency=1 if ephemeral else entry.concurrency or DEFAULT_CONCURRENCY.get(spec.language, 16),
+        concurrency=_concurrency(entry, code),
         queue=entry.queue,
         scale=Scale(entry.scale.min, entry.scale.max),
         idle_timeout_s=entry.idle_timeout,
@@ -63,106 +81,133 @@ def resolve(
     )
 
 
+def _concurrency(entry: FunctionEntry, code: _Code) -> int:
+    if entry.model is Model.EPHEMERAL:
+        return 1
+    return entry.concurrency or (1 if code.contract in ONE_AT_A_TIME else code.runtime.code.concurrency)
+
+
 def _folder(entry: FunctionEntry, document: Document, loc: Loc) -> Path | None:
-    base = document.path if document.path.is_dir() else document.path.parent
-    folder = (base / entry.path).resolve()
+    folder = (_base(document) / entry.path).resolve()
     if folder.is_dir():
         return folder
     found = "is a file" if folder.is_file() else "does not exist"
-    document.problem((*loc, "path"), f"folder `{entry.path}` of {_of(loc)} {found}", "`path` is relative to this file")
+    document.problem((*loc, "path"), f"folder `{entry.path}` of {of(loc)} {found}", "`path` is relative to this file")
     return None
 
 
-def _runtime(
-    entry: FunctionEntry, folder: Path, document: Document, loc: Loc, runtimes: Mapping[str, RuntimeSpec]
-) -> RuntimeSpec | None:
-    if entry.runtime is not None:
-        if entry.runtime not in runtimes:
-            hint = did_you_mean(entry.runtime, runtimes) + f" (known: {', '.join(sorted(runtimes))})"
-            document.problem((*loc, "runtime"), f"unknown runtime `{entry.runtime}` in {_of(loc)}", hint)
-        return runtimes.get(entry.runtime)
-    found = detect(folder)
+def _code(entry: FunctionEntry, folder: Path, document: Document, loc: Loc, runtimes: Runtimes) -> _Code | None:
+    """What the entry says goes before what the folder does, which is looked at only where something is left out."""
+    spec = _named(entry, document, loc, runtimes)
+    if entry.runtime is not None and spec is None:
+        return None
+    if entry.command:
+        return _Code(spec or command_runtime(runtimes), "", Contract.COMMAND, None)
+    spec = spec or _by_handler(entry.handler, folder, runtimes)
+    if spec and entry.handler is not None:
+        return _Code(spec, entry.handler, entry.contract, entry.initializer)
+    found = _look(entry, folder, spec, document, loc, runtimes)
     if found is None:
-        hint = "name them: `runtime: node24`, `handler: index.js`"
-        document.problem(loc, f"cannot tell the runtime of {_of(loc)} by reading {folder.name}/", hint)
         return None
-    if len(found) > 1:
-        both = " and ".join(f"{app.language} ({app.handler})" for app in found)
-        document.problem(loc, f"{_of(loc)} could be {both}", "say which with `runtime:` and `handler:`")
+    spec = spec or _for(found, document, loc, runtimes)
+    if spec is None:
         return None
-    return newest(found[0].language, document, loc, runtimes)
+    contract = entry.contract or (found.contract if entry.handler in (None, found.handler) else None)
+    return _Code(spec, entry.handler or found.handler, contract, entry.initializer or found.initializer)
 
 
-def newest(language: str, document: Document, loc: Loc, runtimes: Mapping[str, RuntimeSpec]) -> RuntimeSpec | None:
-    """The runtime of a language with the highest version."""
-    fitting = [spec for spec in runtimes.values() if spec.language == language]
-    if not fitting:
-        document.problem(loc, f"no runtime for {language}", "known: " + ", ".join(sorted(runtimes)))
+def _named(entry: FunctionEntry, document: Document, loc: Loc, runtimes: Runtimes) -> RuntimeSpec | None:
+    if entry.runtime is not None and entry.runtime not in runtimes:
+        hint = did_you_mean(entry.runtime, runtimes) + f" (known: {', '.join(sorted(runtimes))})"
+        document.problem((*loc, "runtime"), f"unknown runtime `{entry.runtime}` in {of(loc)}", hint)
+    return runtimes.get(entry.runtime) if entry.runtime else None
+
+
+def _by_handler(handler: str | None, folder: Path, runtimes: Runtimes) -> RuntimeSpec | None:
+    """The newest runtime of the one language that has such a handler in the folder."""
+    if handler is None:
         return None
-    return max(fitting, key=lambda spec: [int(part) for part in re.findall(r"\d+", spec.version)])
+    languages = {spec.language for spec in runtimes.values() if _has(handler, folder, spec)}
+    return nearest(languages.pop(), None, runtimes.values()).spec if len(languages) == 1 else None
 
 
-def _handler(entry: FunctionEntry, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> str | None:
-    if entry.handler is not None:
-        _check_handler(entry.handler, folder, spec, document, (*loc, "handler"))
-        return entry.handler
-    found = next((app for app in detect(folder) or () if app.language == spec.language), None)
-    if found is None:
-        hint = "a file that is run (`index.js`, `app.py`), or `module.attr`"
-        document.problem(loc, f"key `handler` is missing in {_of(loc)}", hint)
-        return None
-    return found.handler
+def _has(handler: str, folder: Path, spec: RuntimeSpec) -> bool:
+    if handler.endswith(spec.code.suffixes or ("\0",)):
+        return (folder / handler).is_file()
+    return any((folder / file).is_file() for file in module_files(handler, spec))
 
 
-def _check_handler(handler: str, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> None:
-    """The file, or the file of the module, must be there; whether `attr` is in it shows when it is loaded."""
-    target = (folder / handler).resolve()
-    if not target.is_relative_to(folder):
-        document.problem(loc, f"handler `{handler}` of {_of(loc)} is outside its folder")
-    elif target.is_file():
-        return
-    elif Path(handler).suffix in FILE_SUFFIXES or "." not in handler:
-        hint = _near_file(handler, folder) or "`handler` is a file in `path`, or `module.attr`"
-        document.problem(loc, f"handler file `{handler}` of {_of(loc)} is not in {folder.name}/", hint)
+def _look(
+    entry: FunctionEntry, folder: Path, spec: RuntimeSpec | None, document: Document, loc: Loc, runtimes: Runtimes
+) -> Finding | None:
+    """What the folder holds, or a problem that says what is missing in the entry."""
+    choice = Choice(language=spec.language if spec else None, handler=entry.handler, contract=entry.contract)
+    detection = look(folder, runtimes.values(), choice)
+    readings = [each for each in detection.readings if spec is None or each.findings[0].language == spec.language]
+    if detection.problems:
+        document.problems += detection.problems
+    elif not readings:
+        _nothing(entry, folder, document, loc)
+    elif len(readings) > 1 and (ours := _ours(detection)) is None:
+        hint = f"say which: {settling(readings, runtimes.values())}"
+        document.problem(loc, f"{of(loc)} could be {summary(readings)}", hint)
+    elif len(readings) > 1:
+        return ours
+    elif len(readings[0].findings) > 1:
+        names = ", ".join(f"`{each.handler}`" for each in readings[0].findings)
+        document.problem(loc, f"{folder.name}/ holds {len(readings[0].findings)} functions: {names}", "say `handler:`")
     else:
-        _check_module(handler, folder, spec, document, loc)
+        return readings[0].findings[0]
+    return None
 
 
-def _check_module(handler: str, folder: Path, spec: RuntimeSpec, document: Document, loc: Loc) -> None:
-    module, _, _ = handler.rpartition(".")
-    patterns = MODULE_FILES.get(spec.language)
-    if patterns is None:
-        return
-    # Node's modules are paths ("src/handler"); Python's are dotted ("api.handler").
-    path = module.replace(".", "/") if spec.language == "python" else module
-    files = [pattern.format(path=path) for pattern in patterns]
-    if not any((folder / file).is_file() for file in files):
-        hint = f"looked for {', '.join(files)}"
-        document.problem(loc, f"module `{module}` of handler `{handler}` of {_of(loc)} is not in {folder.name}/", hint)
+def _ours(detection: Detection) -> Finding | None:
+    """fnctl's own contract, where readings differ in nothing else: who has a fnctl.yaml and says none means that."""
+    firsts = [reading.findings[0] for reading in detection.readings]
+    same = len({each.handler for each in firsts}) == 1
+    return next((each for each in firsts if each.contract is Contract.EVENT), None) if same else None
 
 
-def _near_file(handler: str, folder: Path) -> str | None:
-    files = [entry.name for entry in folder.iterdir() if entry.suffix in FILE_SUFFIXES]
-    return did_you_mean(handler, files) if files else None
+def _nothing(entry: FunctionEntry, folder: Path, document: Document, loc: Loc) -> None:
+    if entry.runtime is not None:
+        hint = "a file that is run (`index.js`, `app.py`), or `module.attr`"
+        document.problem(loc, f"key `handler` is missing in {of(loc)}", hint)
+    else:
+        hint = "name them: `runtime: node24`, `handler: index.js`"
+        document.problem(loc, f"cannot tell the runtime of {of(loc)} by reading {folder.name}/", hint)
 
 
-def _check_limits(entry: FunctionEntry, document: Document, loc: Loc) -> None:
-    """What single keys cannot tell: bounds between keys."""
-    if entry.model is Model.EPHEMERAL and (entry.concurrency or 1) > 1:
-        text = f"{_of(loc)} is ephemeral and cannot have a concurrency of {entry.concurrency}"
-        document.problem((*loc, "concurrency"), text, "an ephemeral instance serves one request; use `model: resident`")
-    if entry.model is Model.RESIDENT and entry.isolation is not None:
-        text = f"`isolation` in {_of(loc)} has no meaning with `model: resident`"
-        document.problem((*loc, "isolation"), text, "add `model: ephemeral`, or remove it")
-    if entry.scale.min > entry.scale.max:
-        document.problem((*loc, "scale"), f"scale.min {entry.scale.min} of {_of(loc)} is above max {entry.scale.max}")
-    if entry.memory < MIN_MEMORY_MB:
-        text = f"memory of {_of(loc)} is {entry.memory}m; the least is {MIN_MEMORY_MB}m"
-        document.problem((*loc, "memory"), text)
-    for key, value in (("timeout", entry.timeout), ("idle_timeout", entry.idle_timeout)):
-        if value <= 0:
-            document.problem((*loc, key), f"{key} of {_of(loc)} must be more than nothing")
+def _for(finding: Finding, document: Document, loc: Loc, runtimes: Runtimes) -> RuntimeSpec | None:
+    found = nearest(finding.language, finding.wanted, runtimes.values())
+    if found.spec is None:
+        document.problem(loc, f"{found.word} in {of(loc)}", found.hint)
+    return found.spec
 
 
-def _of(loc: Loc) -> str:
-    return f"function `{loc[-1]}`" if loc else "the app"
+def _from_files(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> dict[str, str]:
+    """The variables of `env_file`, the last file's winning. What is wrong in a file is told with its own lines."""
+    found: dict[str, str] = {}
+    for name in entry.env_file:
+        path = _base(document) / name
+        if not path.is_file():
+            text = f"env_file `{name}` of {of(loc)} does not exist"
+            document.problem((*loc, "env_file"), text, "it is relative to this file")
+            continue
+        variables, problems = dotenv.read(path, name, given.environ)
+        found |= variables
+        document.problems += problems
+    return found
+
+
+def _secrets(entry: FunctionEntry, document: Document, loc: Loc, given: Given) -> tuple[Secret, ...]:
+    for index, name in enumerate(entry.secrets):
+        if name not in given.secrets:
+            hint = (
+                did_you_mean(name, given.secrets) if given.secrets else f"secrets: {{{name}: {{file: ./{name}.txt}}}}"
+            )
+            document.problem((*loc, "secrets", index), f"secret `{name}` of {of(loc)} is not declared", hint)
+    return tuple(given.secrets[name] for name in dict.fromkeys(entry.secrets) if name in given.secrets)
+
+
+def _base(document: Document) -> Path:
+    return document.path if document.path.is_dir() else document.path.parent

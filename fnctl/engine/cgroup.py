@@ -1,4 +1,4 @@
-"""A sandbox's own cgroup, read on this host: memory, its peak, CPU time, kills for want of memory. Not its limits.
+"""A sandbox's own cgroup, read on this host: memory, its peak, CPU time, kills, processes. Not its limits.
 
 Both cgroup versions and both of Docker's drivers. Files stay open, so that a reading is one system call.
 """
@@ -28,6 +28,7 @@ class Cgroup:
         self._peak = _Reading(memory / ("memory.max_usage_in_bytes" if v1 else "memory.peak"))
         self._kills = _Reading(memory / ("memory.oom_control" if v1 else "memory.events"))
         self._cpu = _Reading(cpu / ("cpuacct.usage" if v1 else "cpu.stat"))
+        self._processes = memory / "cgroup.procs"
 
     @classmethod
     def of(cls, pid: int) -> Cgroup | None:
@@ -63,6 +64,15 @@ class Cgroup:
     def oom_kills(self) -> int:
         """Processes that the kernel has killed in it because its memory was used up."""
         return field(self._kills.read() or "", "oom_kill")
+
+    def processes(self) -> int:
+        """How many there are in it now, the first one included; 0 once it is gone.
+
+        Opened anew each time: version 1 gives an open file its old list for up to a second.
+        """
+        with suppress(OSError):
+            return self._processes.read_bytes().count(b"\n")
+        return 0
 
     def close(self) -> None:
         for reading in (self._usage, self._peak, self._kills, self._cpu):

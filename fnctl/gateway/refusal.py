@@ -6,7 +6,7 @@ import json
 
 from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, TooLarge
 from fnctl.model import Function
-from fnctl.runtime import unreachable
+from fnctl.runtime import advice
 
 
 class HeadTooLarge(TooLarge):
@@ -67,5 +67,5 @@ def agent_error(function: Function, code: str, body: bytes) -> FunctionError:
     except (ValueError, KeyError, TypeError):
         what = "the agent gave no reason"
     done = "returned no valid response" if code == "bad_response" else "raised an error"
-    hint = unreachable.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
+    hint = advice.hint(function, what) or f"`fnctl logs {function.name}` has the stack"
     return FunctionError(f"{function.name} {done}: {what}", code=code, hint=hint)

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from fnctl.errors import ConfigError, NotFound
 from fnctl.gateway.target import normal_path
-from fnctl.model import Function, HttpTrigger
+from fnctl.model import Contract, Function, HttpTrigger
 
 LOCAL = ".localhost"
 _REST = "rest"
@@ -39,7 +39,7 @@ class Match(NamedTuple):
 
     function: Function
     target: bytes  # what to send: as it came, or without its prefix
-    headers: bytes  # X-Forwarded-Prefix, X-Fnctl-Params; b"" mostly
+    headers: bytes  # X-Forwarded-Prefix, X-Fnctl-Params, X-Fnctl-Route; b"" mostly
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +264,18 @@ def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: b
         # As it came, where what came is what was matched; else the form that was matched, without its prefix.
         rest = path if path.startswith(prefix + b"/") and path == normal else normal
         return Match(rule.function, rest[len(prefix) :] + query, b"X-Forwarded-Prefix: " + prefix + b"\r\n")
-    if rule.path == "/{rest...}":
-        return Match(rule.function, path + query, b"")
-    if not values:
-        return Match(rule.function, path + query, b"")
+    route = _route(rule)
+    if rule.path == "/{rest...}" or not values:
+        return Match(rule.function, path + query, route)
     params = "&".join(f"{quote(name, safe='')}={quote(unquote_to_bytes(value), safe='')}" for name, value in values)
-    return Match(rule.function, path + query, b"X-Fnctl-Params: " + params.encode() + b"\r\n")
+    return Match(rule.function, path + query, b"X-Fnctl-Params: " + params.encode() + b"\r\n" + route)
+
+
+def _route(rule: Rule) -> bytes:
+    """Code for AWS Lambda asks by which route it was called (`event.routeKey`). ANY: its trigger names no methods."""
+    if rule.function.contract is not Contract.LAMBDA or not rule.function.triggers:
+        return b""
+    return f"X-Fnctl-Route: {'' if rule.methods else 'ANY '}{quote(rule.path, safe='/{}.')}\r\n".encode()
 
 
 def _bare(host: bytes) -> bytes:

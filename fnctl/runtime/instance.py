@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, ProtocolError
-from fnctl.model import Isolation, Model, RuntimeSpec, StartKind
+from fnctl.model import Function, Isolation, Model, RuntimeSpec, StartKind
 from fnctl.runtime.agent import PROTOCOL_VERSION, DataFactory, Link, peer_uid
-from fnctl.runtime.code import Code, load_error, load_message
+from fnctl.runtime.code import Code, load_error, load_message, load_timeout
 from fnctl.runtime.expected import Expected
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State, may
 from fnctl.runtime.slot import Slot
+from fnctl.runtime.strays import Strays
 from fnctl.runtime.verdict import verdict
 
 # A supervisor says how an agent ended within milliseconds; past this the sandbox itself is gone.
@@ -26,6 +27,7 @@ EXIT_NEWS_S = 0.45
 # stopped, which costs it the template it forks from; and so is one that works on though its client has left.
 GRACE_S = 0.5
 AGENT_END_S = 2.0
+LAST_WORDS = 5  # lines of output that the error of a load shows, where the error itself has no more to say
 NEWS_GAP_S = 0.05  # two messages sent at once on two sockets are both here by then
 
 
@@ -91,7 +93,8 @@ class Instance:
         self.last_exit: Mapping[str, Any] | None = None
         self._ended = ended
         self.held = False  # loaded, but not to be offered yet: its network is still on the way
-        self.booting: asyncio.Task[None] | None = None  # a boot ahead of any request
+        self.booting: asyncio.Task[None] | None = None  # a boot or a reading, ahead of any request
+        self.ahead: str | None = None  # the digest of the bundle whose cache it has read, or is about to
         self.figures: deque[tuple[float | None, float | None]] = deque(
             maxlen=4096
         )  # (CPU ms, peak MB) of forked invocations, in order
@@ -101,8 +104,11 @@ class Instance:
         self._expected = Expected()
         self._exit_watchers: list[Callable[[], None]] = []
         self._oom_kills = 0
+        self._waits_for = ""  # (loading) what the agent says that it waits for
+        self._words: deque[str] = deque(maxlen=LAST_WORDS)  # (loading) the last lines of output
         self._ours = False  # we asked for the agent's end
         self._recycling: asyncio.Task[None] | None = None
+        self.strays = Strays()
         self._link = Link(slot.folder, slot.uid, self, data_factory)
 
     # -- the way up ------------------------------------------------------------------------------------------------
@@ -124,8 +130,14 @@ class Instance:
         started = self.clock()
         self._expected.announce("agent")
         self._link.boot(spec.agent, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
-        await self._wait("agent", timeout_s, f"the {spec.name} agent to say hello")
+        await self._wait("agent", timeout_s, f"the {spec.tier} agent to say hello")
         self.timings["runtime"] = (self.clock() - started) * 1000
+
+    async def read_ahead(self, timeout_s: float = 5.0) -> None:
+        """Have the agent read the cache that was placed in the slot. Raises as `boot` does."""
+        self._expected.announce("ahead")
+        self._link.read_ahead()
+        await self._wait("ahead", timeout_s, f"the {self.runtime} agent to read ahead")
 
     async def load(self, code: Code, timeout_s: float) -> None:
         """Load code that has been placed in the slot. LoadError carries the function's own error, file and line."""
@@ -139,14 +151,11 @@ class Instance:
         try:
             said = await self._wait("loaded", timeout_s, f"{code.function.name} to load")
         except DeadlineExceeded as late:
-            raise DeadlineExceeded(
-                f"{code.function.name}: the code did not load within {timeout_s:g} s",
-                hint="work at import time counts as load: move it into the handler, or raise `timeout`",
-                code="load_timeout",
-            ) from late
+            raise load_timeout(code.function, timeout_s, self._waits_for) from late
         self.timings["load"] = (self.clock() - started) * 1000
         self.kind = str(said.get("kind", ""))
         self.forks = self.ephemeral and bool(said.get("fork"))
+        self.strays.loaded(self.cgroup)
         if self.state is State.LOADING:
             self._move(State.IDLE)
         self._settle()
@@ -200,6 +209,9 @@ class Instance:
         else:
             if self.in_flight == 0 and self.state is State.BUSY:
                 self.state = State.IDLE
+                if self.strays.due(self.last_used) and self.strays.too_many(self.cgroup, self.last_used):
+                    self.end(Death.STRAYS)
+                    return
             if reusable and connection in self.connections:
                 self.keeper.offered(self, connection)
             else:
@@ -365,15 +377,27 @@ class Instance:
         self._move(State.RUNTIME)
         self._expected.resolve("agent", message)
 
+    def _has_read(self, message: Mapping[str, Any]) -> None:
+        if self.state is not State.RUNTIME or "ahead" not in self._expected:
+            raise ProtocolError("`ahead` without having been asked")
+        self._expected.resolve("ahead", message)
+
     def _loaded(self, message: Mapping[str, Any]) -> None:
         if self.state is not State.LOADING or "loaded" not in self._expected:
             raise ProtocolError("`loaded` without a load")
         self._expected.resolve("loaded", message)
 
+    def _waiting(self, message: Mapping[str, Any]) -> None:
+        self._waits_for = str(message.get("for", ""))
+
     def _load_failed(self, message: Mapping[str, Any]) -> None:
-        if self.state is not State.LOADING:
+        if self.state is not State.LOADING or self.code is None:
             raise ProtocolError("`load_failed` without a load")
-        self._expected.fail("loaded", load_error(self.code.function.name if self.code else "the function", message))
+        # what it printed before was sent before, on another socket that may be read only after this one
+        asyncio.get_running_loop().call_soon(self._fail_load, self.code.function, message)
+
+    def _fail_load(self, function: Function, message: Mapping[str, Any]) -> None:
+        self._expected.fail("loaded", load_error(function, message, self._words))
 
     def _done(self, message: Mapping[str, Any]) -> None:
         if not self.forks or self._clean:
@@ -395,6 +419,8 @@ class Instance:
         self.end(Death.BREACH)
 
     def logged(self, invocation: str | None, text: str) -> None:
+        if self.state is State.LOADING and text:
+            self._words.append(text)
         self.keeper.logged(self, invocation, text)
 
     def data_connected(self, connection: DataConnection, transport: BaseTransport) -> None:
@@ -471,7 +497,9 @@ _HEARD: dict[tuple[str, str], Callable[[Instance, Mapping[str, Any]], None]] = {
     ("supervisor", "exited"): Instance._exited,
     ("supervisor", "error"): Instance._supervisor_error,
     ("agent", "hello"): Instance._hello_agent,
+    ("agent", "ahead"): Instance._has_read,
     ("agent", "loaded"): Instance._loaded,
+    ("agent", "waiting"): Instance._waiting,
     ("agent", "load_failed"): Instance._load_failed,
     ("agent", "done"): Instance._done,
 }

@@ -41,6 +41,7 @@ class Death(enum.StrEnum):
     OOM = "oom"
     LOAD_FAILED = "load_failed"
     BREACH = "breach"  # it broke the protocol
+    STRAYS = "strays"  # its function left too many processes behind after its answers
     LOST = "lost"  # the sandbox went away under us
     SURPLUS = "surplus"  # more pooled than wanted
 

@@ -8,19 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engine
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import EngineError, FnctlError, NoCapacity
-from fnctl.model import RuntimeSpec, SandboxSpec
-from fnctl.policy import PoolPolicy
+from fnctl.model import DERIVED, Bundle, RuntimeSpec, SandboxSpec
+from fnctl.policy import PoolPolicy, Targets
 from fnctl.runtime.agent import DataFactory
+from fnctl.runtime.ahead import Ahead
+from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance, Keeper
+from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
+from fnctl.runtime.tiers import UNFIT, PoolSettings, rank, shares
 
 T = TypeVar("T")
 
@@ -33,32 +36,6 @@ QUIET_S = 0.3
 ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """`target`: pooled instances to keep; `runtimes`: each booted ahead in one of them, as far as they go."""
-
-    target: int
-    image: str
-    project: str
-    run: str
-    runtimes: tuple[RuntimeSpec, ...] = ()
-    memory_mb: int = 256
-
-
-_UNFIT = 9
-
-
-def _rank(member: Instance, runtime: str) -> int:
-    """How far a pooled instance is from running this runtime: 0 booted, 1 booting, 2 base."""
-    if member.state is State.RUNTIME:
-        return 0 if member.runtime == runtime else _UNFIT
-    if member.state is not State.BASE:
-        return _UNFIT
-    if member.booting is None:
-        return 2
-    return 1 if member.booting.get_name() == runtime else _UNFIT
 
 
 class Pool(Keeper):
@@ -75,11 +52,10 @@ class Pool(Keeper):
         cgroup_of: Callable[[int], Cgroup | None] = Cgroup.of,
         policy: PoolPolicy | None = None,
     ) -> None:
-        """`policy` sizes the pool from the first calls it is told of; without one, the target stays as set."""
+        """`policy` sizes the pool from the first calls it is told of; without one, it stays as set."""
         self.settings = settings
-        self.target = settings.target
         self._policy = policy
-        self._booted = {spec.name: 1 for spec in settings.runtimes}  # how many of each runtime to have booted
+        self._size(shares(settings.warm, settings.runtimes) if policy is None else policy.targets(time.monotonic()))
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -95,25 +71,42 @@ class Pool(Keeper):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._ahead = Ahead()
         self._changed = asyncio.Condition()
+        self.janitor = Janitor(engine, self.labels(), self._names, self.call)
 
     # -- asked by the scheduler ------------------------------------------------------------------------------------
 
-    def take(self, runtime: str) -> Instance | None:
-        """The best pooled instance for a runtime: booted before booting before base; None where there is none left."""
-        best = min(
-            (m for m in self.members if _rank(m, runtime) < _UNFIT), key=lambda m: _rank(m, runtime), default=None
-        )
-        if best is not None:
-            self.members.remove(best)
-            self._wake.set()
+    def take(self, code: Code) -> Instance | None:
+        """The best pooled instance for this code: booted before booting before base; None where there is none left."""
+        ranks = [(rank(member, code.runtime.tier, code.bundle.digest), member) for member in self.members]
+        fit, best = min(ranks, key=lambda ranked: ranked[0], default=(UNFIT, None))
+        if best is None or fit == UNFIT:
+            return None
+        self.members.remove(best)
+        self._wake.set()
         return best
 
-    def first_call(self, runtime: str) -> None:
+    def first_call(self, code: Code) -> None:
         """A request found no loaded instance of its function."""
+        self._ahead.called(code)
         if self._policy is not None:
-            self._policy.observe(time.monotonic(), runtime)
+            self._policy.observe(time.monotonic(), code.runtime.tier)
+            self._wake.set()
+
+    def expect(self, code: Code) -> None:
+        """It may be started from now on."""
+        self._ahead.deployed(code)
+        self._wake.set()
+
+    def forget(self, code: Code) -> None:
+        """It will not be started again. What was read ahead for its bundle ends, where that is nobody else's."""
+        if self._ahead.withdrawn(code):
+            for member in [one for one in self.members if one.ahead == code.bundle.digest]:
+                self.members.remove(member)
+                member.end(Death.SURPLUS)
             self._wake.set()
 
     def starting(self, delta: int) -> None:
@@ -123,7 +116,7 @@ class Pool(Keeper):
 
     async def create(self, keeper: Keeper, memory_mb: int | None = None) -> Instance:
         """A new sandbox at tier base. NoCapacity where the engine cannot make one."""
-        slot = self._slots.acquire()
+        slot = self._slot()
         instance = Instance(slot, keeper, self._data_factory, self._ended)
         self.alive[instance.id] = instance
         try:
@@ -140,6 +133,7 @@ class Pool(Keeper):
             raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
         except EngineError as error:
             instance.end(Death.LOST)
+            self.janitor.doubt()
             raise NoCapacity(f"no instance: {error.message}", hint=error.hint, retry_after_s=2) from error
         except BaseException:
             instance.end(Death.LOST)
@@ -147,21 +141,35 @@ class Pool(Keeper):
         instance.timings["container"] = (instance.clock() - instance.created) * 1000
         return instance
 
+    def _slot(self) -> Slot:
+        try:
+            return self._slots.acquire()
+        except OSError as error:  # no space for its folder
+            raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
+
     def _cgroup(self, sandbox: str) -> Cgroup | None:
         info = self.engine.inspect(sandbox)
         return self._cgroup_of(info.pid) if info is not None and info.pid else None
 
     def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
         return SandboxSpec(
-            name=f"fnctl-{self.settings.project}-{slot.id}",
+            name=self._name(slot.id),
             image=self.settings.image,
             command=SUPERVISOR,
             labels=tuple(self.labels().items()),
             uid=slot.uid,
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
+            tmp_mb=self.settings.tmp_mb,
             auto_remove=True,
         )
+
+    def _name(self, instance: str) -> str:
+        """Of its sandbox: known before the engine is asked, so that what it made is found though it never said so."""
+        return f"fnctl-{self.settings.project}-{instance}"
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(self._name, self.alive))
 
     def labels(self) -> Mapping[str, str]:
         return {
@@ -179,6 +187,7 @@ class Pool(Keeper):
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep(), name="pool")
+        self._sweeper = asyncio.create_task(self.janitor.run(), name="janitor")
         self._wake.set()
 
     async def full(self) -> None:
@@ -197,15 +206,28 @@ class Pool(Keeper):
 
     def _is_full(self) -> bool:
         ready = [member for member in self.members if member.booting is None]
-        return len(ready) >= self.target and not self._unbooted()
+        return len(ready) >= self.target and not self._unbooted() and not self._unread()
 
     def _unbooted(self) -> list[RuntimeSpec]:
         """What is still to be booted of the wanted runtimes, as far as the target has room for it."""
         return self._lacking()[: max(0, self.target - self._has_booted().total())]
 
     def _lacking(self) -> list[RuntimeSpec]:
+        """One of each runtime before a second of any."""
         has = self._has_booted()
-        return [spec for spec in self.settings.runtimes for _ in range(self._booted.get(spec.name, 0) - has[spec.name])]
+        lacking = {spec.tier: self._booted.get(spec.tier, 0) - has[spec.tier] for spec in self.settings.runtimes}
+        rounds = range(max(lacking.values(), default=0))
+        return [spec for turn in rounds for spec in self.settings.runtimes if turn < lacking[spec.tier]]
+
+    def _unread(self) -> list[tuple[Instance, Bundle]]:
+        """What is still to be read ahead, and where."""
+        pairs: list[tuple[Instance, Bundle]] = []
+        for runtime, booted in self._booted.items():
+            mine = [member for member in self.members if member.runtime == runtime]
+            wanted = self._ahead.wanted(runtime, booted, {member.ahead for member in mine if member.ahead})
+            plain = [member for member in mine if member.ahead is None and member.booting is None]
+            pairs += zip(plain, wanted, strict=False)
+        return pairs
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -214,8 +236,11 @@ class Pool(Keeper):
 
     def _resize(self) -> None:
         if self._policy is not None:
-            wanted = self._policy.targets(time.monotonic())
-            self.target, self._booted = wanted.total, wanted.booted
+            self._size(self._policy.targets(time.monotonic()))
+
+    def _size(self, wanted: Targets) -> None:
+        """`target`: pooled instances to keep; `_booted`: how many of them with each runtime."""
+        self.target, self._booted = wanted.total, wanted.booted
 
     def _drop_surplus(self) -> None:
         """Boots past what is wanted of their runtime go first, then bare containers; the oldest of each first."""
@@ -231,7 +256,7 @@ class Pool(Keeper):
 
     def _make_room(self) -> None:
         """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.name for spec in self.settings.runtimes}
+        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
         for member in self.members:
             # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
             if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
@@ -252,6 +277,7 @@ class Pool(Keeper):
                     await asyncio.wait_for(self._calm(), QUIET_S)
                 await asyncio.sleep(ANSWER_S)
             self._boot_ahead()
+            self._read_ahead()
             while len(self.members) + self._creating < self.target and self._creating < PARALLEL_CREATES:
                 self._creating += 1
                 self._spawn(self._add())
@@ -290,7 +316,7 @@ class Pool(Keeper):
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
-            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.name)
+            idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:
@@ -300,6 +326,22 @@ class Pool(Keeper):
             instance.end(Death.CRASHED)
         finally:
             instance.booting = None
+            self._wake.set()
+
+    def _read_ahead(self) -> None:
+        for member, bundle in self._unread():
+            member.ahead = bundle.digest
+            member.booting = asyncio.create_task(self._read(member, bundle), name=member.runtime)
+
+    async def _read(self, member: Instance, bundle: Bundle) -> None:
+        try:
+            await self.call(member.slot.place_ahead, bundle.root / DERIVED)
+            await member.read_ahead()
+        except (FnctlError, OSError):
+            self._ahead.unreadable(bundle.digest)
+            member.end(Death.CRASHED)
+        finally:
+            member.booting = None
             self._wake.set()
 
     # -- told by its members (Keeper) ------------------------------------------------------------------------------
@@ -314,6 +356,8 @@ class Pool(Keeper):
     def died(self, instance: Instance) -> None:
         if instance in self.members:
             self.members.remove(instance)
+        if instance.ahead is not None and instance.booting is not None:  # before anything is refilled
+            self._ahead.unreadable(instance.ahead)
         self._wake.set()
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None: ...
@@ -332,6 +376,7 @@ class Pool(Keeper):
         except EngineError as error:
             # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself
             self.trouble = error
+            self.janitor.doubt()
         await self.call(instance.slot.remove)
         if instance.sandbox is not None or instance.state is State.DEAD:
             self._slots.release(instance.slot)
@@ -347,10 +392,13 @@ class Pool(Keeper):
         """End every instance of the run and wait until the engine has removed them all."""
         self._closing = True
         self.target = 0
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for loop in (self._keeper, self._sweeper):
+            if loop is not None:
+                loop.cancel()
         while self.alive or self._tasks:
             for instance in list(self.alive.values()):
                 instance.end(Death.STOPPED)
             if self._tasks:
                 await asyncio.wait(list(self._tasks))
+        with contextlib.suppress(EngineError):  # an engine that does not answer is swept by the next run
+            await self.janitor.look()

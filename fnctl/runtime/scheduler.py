@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from fnctl.errors import EngineError, FnctlError, LoadError, NoCapacity, NotFound
 from fnctl.model import Function, Network, StartKind
+from fnctl.runtime import secrets
 from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease, Waiter
@@ -70,6 +71,7 @@ class Scheduler:
             await self._forget(site.code)
             site.code = code
             site.renew()
+        self._pool.expect(code)
         await self._pool.call(self._stage.fill, code.bundle, 1)
         for _ in range(code.function.scale.min - site.live):
             site.starting += 1
@@ -90,6 +92,7 @@ class Scheduler:
         await self._forget(old)
 
     async def _forget(self, code: Code) -> None:
+        self._pool.forget(code)
         await self._pool.call(self._stage.forget, code.bundle)
 
     async def withdraw(self, name: str) -> None:
@@ -103,10 +106,10 @@ class Scheduler:
     # -- bringing instances up (Starter) ---------------------------------------------------------------------------
 
     def pooled(self, code: Code) -> Instance | None:
-        return self._pool.take(code.runtime.name)
+        return self._pool.take(code)
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
-        self._pool.first_call(site.code.runtime.name)
+        self._pool.first_call(site.code)
         self._pool.starting(1)  # on this very turn: the pool must not refill before it knows
         task = asyncio.ensure_future(self._bring_up(site, instance))
         self._tasks.add(task)
@@ -160,7 +163,7 @@ class Scheduler:
     def _kind(instance: Instance | None, code: Code) -> StartKind:
         if instance is None:
             return StartKind.COLD
-        return StartKind.RUNTIME if instance.runtime == code.runtime.name else StartKind.BASE
+        return StartKind.RUNTIME if instance.runtime == code.runtime.tier else StartKind.BASE
 
     def _memory(self, function: Function) -> int:
         return function.memory_mb
@@ -170,6 +173,8 @@ class Scheduler:
         if staged is None:
             staged = await self._pool.call(self._stage.make, code.bundle)
         instance.slot.place(staged)
+        if code.function.secrets:
+            await self._pool.call(secrets.give, code.function, instance.slot)
         if instance.booting is not None:
             asked = instance.clock()
             await asyncio.wait([instance.booting])

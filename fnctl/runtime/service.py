@@ -23,9 +23,11 @@ from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter
 from fnctl.runtime.nodes import Nodes
-from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.pool import Pool
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
+from fnctl.runtime.tiers import TMP_MB, PoolSettings
+from fnctl.runtime.uids import UidClaim
 
 # Two creations at once, and the rest for what must not wait behind them: destroying, updating, linking.
 ENGINE_THREADS = 6
@@ -53,13 +55,15 @@ class Service:
         self._engine = engine
         self._executor = ThreadPoolExecutor(ENGINE_THREADS, thread_name_prefix="engine")
         self._logs = LogWriter(self.paths.logs)
-        self._nodes = Nodes(engine, project, image, self.run_id)
+        self._nodes = Nodes(engine, project, image, self.run_id, self.paths.slots)
+        self._uids = UidClaim()
         self._stage = Stage(self.paths.slots / "staged")
-        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes))
+        tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
+        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), tmp_mb=tmp_mb)
         self.pool = Pool(
             engine,
             self._executor,
-            Slots(self.paths.slots, self.run_id),
+            Slots(self.paths.slots, self.run_id, self._uids.claim),
             settings,
             data_factory,
             self._instance_ended,
@@ -120,6 +124,7 @@ class Service:
         await self.pool.call(self._nodes.stop)
         await self.pool.call(self._stage.clear)
         self._logs.close()
+        self._uids.close()
         self._executor.shutdown(wait=True)
 
     # -- what it says of itself ------------------------------------------------------------------------------------
@@ -142,6 +147,7 @@ class Service:
             "in_flight": instance.in_flight,
             "memory_mb": round(instance.cgroup.memory_mb(), 1) if instance.cgroup else None,
             "served": instance.served,
+            "strays": instance.strays.count,
         }
 
     def functions(self, urls: Callable[[str], list[str]]) -> list[dict[str, Any]]:

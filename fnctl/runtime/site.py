@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.model import Model, StartKind
-from fnctl.runtime import unreachable
+from fnctl.runtime import advice
 from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.lease import DataConnection, Lease
@@ -117,7 +117,7 @@ class Site(Keeper):
         self._broken: tuple[FnctlError, float] | None = None  # (why, until)
         self._backoff_s = BACKOFF_S
         self._patience: asyncio.TimerHandle | None = None
-        self._advised: set[str] = set()  # instances whose log has the hint about the network
+        self._advised: set[tuple[str, str]] = set()  # (instance, hint) that its log has already
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
@@ -253,17 +253,17 @@ class Site(Keeper):
 
     def died(self, instance: Instance) -> None:
         self.instances.discard(instance)
-        self._advised.discard(instance.id)
+        self._advised = {each for each in self._advised if each[0] != instance.id}
         self.free = [(owner, connection) for owner, connection in self.free if owner is not instance]
         if self.waiters:
             self.grow()
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None:
         self.on_log(self.name, instance.id, invocation, text)
-        advice = unreachable.hint(self.code.function, text)
-        if advice is not None and instance.id not in self._advised:
-            self._advised.add(instance.id)
-            self.on_log(self.name, instance.id, invocation, f"hint: {advice}")
+        told = advice.hint(self.code.function, text)
+        if told is not None and (instance.id, told) not in self._advised:
+            self._advised.add((instance.id, told))
+            self.on_log(self.name, instance.id, invocation, f"hint: {told}")
 
     # -- versions and the end --------------------------------------------------------------------------------------
 

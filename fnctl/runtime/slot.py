@@ -7,16 +7,11 @@ import errno
 import os
 import shutil
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fnctl.model import Bundle
-
-# Slot users lie far above what distributions give to people and services, and below the ranges of subordinate ids
-# (100000 and up), so that a quota or a file of one never meets another's.
-FIRST_UID = 70_000
-UIDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +30,30 @@ class Slot:
         """Put a staged tree at `app`: one rename, so that the sandbox sees all of it or nothing."""
         staged.rename(self.folder / "app")
 
+    def give(self, secrets: Mapping[str, bytes]) -> None:
+        """Put secrets at `secrets`, one rename, for the slot's user alone.
+
+        Where fnctl is not root it can give no file away: then others are kept out by the folders above (0700).
+        """
+        fresh = self.folder / ".secrets"
+        fresh.mkdir(mode=0o755)
+        fresh.chmod(0o755)
+        owned = os.getuid() == 0
+        for name, content in secrets.items():
+            path = fresh / name
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_bytes(content)
+            path.chmod(0o400 if owned else 0o444)
+            if owned:
+                os.chown(path, self.uid, self.uid)
+        fresh.rename(self.folder / "secrets")
+
+    def place_ahead(self, cache: Path) -> None:
+        """Put a bundle's cache at `ahead`, before any of its code (blocking)."""
+        partial = self.folder / "ahead.partial"
+        link_tree(cache, partial)
+        partial.rename(self.folder / "ahead")
+
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -42,13 +61,18 @@ class Slot:
 class Slots:
     """Hands out slots; a uid is not reused while its slot lives. One owner, on the loop's thread."""
 
-    def __init__(self, root: Path, run: str, uids: Iterable[int] = range(FIRST_UID, FIRST_UID + UIDS)) -> None:
+    def __init__(self, root: Path, run: str, claim: Callable[[], Iterable[int]]) -> None:
+        """`claim` gives further uids, of this run alone, whenever all are in use."""
         self._root = root
         self._run = run
         self._serial = 0
-        self._uids = deque(uids)
+        self._claim = claim
+        self._uids: deque[int] = deque()
 
     def acquire(self) -> Slot:
+        """OSError where there is no room for its folder; what `claim` raises where there are no uids."""
+        if not self._uids:
+            self._uids.extend(self._claim())
         self._serial += 1
         slot = Slot(id=f"{self._run}-{self._serial}", uid=self._uids.popleft(), folder=self._root / f"{self._serial}")
         slot.make()

@@ -10,6 +10,8 @@ use strict;
 use warnings;
 use Config;
 
+require '/opt/fnctl/json.pl';
+
 use constant {
     PROTOCOL => 1,
     MAX_LINE => 1 << 20,    # bytes of one line, as the protocol says
@@ -74,7 +76,7 @@ sub on_host {
     return if !defined $got && $! == EINTR;
     leave(0) unless $got;
     while ($state->{buffer} =~ s/\A([^\n]*)\n//) {
-        on_message($state, decode($1));
+        on_message($state, Json::decode($1) // breach('a line that is not a JSON object'));
     }
     breach('a line that is too long') if length $state->{buffer} > MAX_LINE;
 }
@@ -246,84 +248,9 @@ sub report {
 
 sub fail {
     my ($state, $message) = @_;
-    report($state->{host}, '{"op":"error","message":' . quoted($message) . '}');
-}
-
-sub quoted {
-    my ($text) = @_;
-    $text =~ s/([\x00-\x1f"\\\x7f-\xff])/sprintf '\\u%04x', ord $1/ge;
-    return qq("$text");
+    report($state->{host}, '{"op":"error","message":' . Json::quoted($message) . '}');
 }
 
 # When PID 1 leaves, the kernel ends everything else in the sandbox.
 sub leave { my ($code) = @_; exit $code }
 sub breach { die "supervisor: the host sent $_[0]\n" }
-
-# --- JSON, as much as the host speaks to a supervisor: objects and arrays of strings, numbers and words ---
-
-sub decode {
-    my ($line) = @_;
-    my $value = value(\$line);
-    breach('a line that is not a JSON object') unless ref $value eq 'HASH' && $line =~ /\G\s*\z/gc;
-    return $value;
-}
-
-sub value {
-    my ($text) = @_;
-    return object($text) if $$text =~ /\G\s*\{\s*/gc;
-    return array($text) if $$text =~ /\G\s*\[\s*/gc;
-    return string($text) if $$text =~ /\G\s*"/gc;
-    return $1 if $$text =~ /\G\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null)\b/gc;
-    breach('a line that is not JSON');
-}
-
-sub object {
-    my ($text) = @_;
-    my %object;
-    return \%object if $$text =~ /\G\}/gc;
-    while ($$text =~ /\G\s*"/gc) {
-        my $key = string($text);
-        $$text =~ /\G\s*:/gc or last;
-        $object{$key} = value($text);
-        return \%object if $$text =~ /\G\s*\}/gc;
-        $$text =~ /\G\s*,/gc or last;
-    }
-    breach('an object that does not end');
-}
-
-sub array {
-    my ($text) = @_;
-    my @array;
-    return \@array if $$text =~ /\G\]/gc;
-    while (1) {
-        push @array, value($text);
-        return \@array if $$text =~ /\G\s*\]/gc;
-        $$text =~ /\G\s*,/gc or last;
-    }
-    breach('an array that does not end');
-}
-
-# The bytes of a string whose opening quote was read.
-sub string {
-    my ($text) = @_;
-    my %short = (b => "\b", f => "\f", n => "\n", r => "\r", t => "\t", '"' => '"', '\\' => '\\', '/' => '/');
-    my $bytes = '';
-    while ($$text !~ /\G"/gc) {
-        if ($$text =~ /\G([^"\\\x00-\x1f]+)/gc) { $bytes .= $1 }
-        elsif ($$text =~ /\G\\(["\\\/bfnrt])/gc) { $bytes .= $short{$1} }
-        elsif ($$text =~ /\G\\u([0-9a-fA-F]{4})/gc) { $bytes .= utf8_bytes(hex $1, $text) }
-        else { breach('a string that does not end') }
-    }
-    return $bytes;
-}
-
-sub utf8_bytes {
-    my ($unit, $text) = @_;
-    if ($unit >= 0xD800 && $unit < 0xDC00 && $$text =~ /\G\\u([dD][c-fC-F][0-9a-fA-F]{2})/gc) {
-        $unit = 0x10000 + (($unit - 0xD800) << 10) + (hex($1) - 0xDC00);
-    }
-    $unit = 0xFFFD if $unit >= 0xD800 && $unit < 0xE000;
-    my $character = chr $unit;
-    utf8::encode($character);
-    return $character;
-}

@@ -20,6 +20,7 @@ This file listens, and ends well; handler.py answers, query.py says what may be 
 from __future__ import annotations
 
 import argparse
+import http.client
 import signal
 import socket
 import sqlite3
@@ -33,6 +34,7 @@ from handler import Handler
 from store import Store
 
 MAX_CONNECTIONS = 96  # a thread each; a sandbox may have 128 processes and threads
+HEALTH_S = 10.0  # for the first answer to itself
 FULL_WAIT_S = 2.0  # how long a connection waits for a thread before it is told 503
 
 
@@ -112,6 +114,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: every one)")
     parser.add_argument("--port", type=int, default=80, help="0 lets the system choose (default: 80)")
     parser.add_argument("--db", type=Path, default=Path("/data/data.db"), help="database file (default: %(default)s)")
+    parser.add_argument("--ready", type=Path, help="unix socket to dial once a request was answered")
     options = parser.parse_args(arguments)
     try:
         store = Store(options.db)
@@ -119,12 +122,12 @@ def main(arguments: list[str]) -> int:
     except (sqlite3.Error, OSError) as error:
         sys.stderr.write(f"data service: cannot serve {options.db} on port {options.port}: {error}\n")
         return 1
-    serve(server)
+    serve(server, options.ready)
     store.close()
     return 0
 
 
-def serve(server: DataServer) -> None:
+def serve(server: DataServer, ready: Path | None) -> None:
     """Until SIGTERM or SIGINT. Says where on standard output, so that a parent may use port 0."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -133,10 +136,33 @@ def serve(server: DataServer) -> None:
     serving.start()
     sys.stdout.write(f"listening on http://{server.server_name}:{server.server_port}\n")
     sys.stdout.flush()
+    if ready is not None and answers(server.server_port):
+        tell(ready)
     ended.wait()
     server.stop()
     serving.join()
     server.server_close()
+
+
+def answers(port: int) -> bool:
+    """Whether the service itself finds it in health, as a client would."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_S)
+    try:
+        client.request("GET", "/", headers={"Connection": "close"})
+        return client.getresponse().status == 200
+    except (OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"data service: does not answer itself: {error}\n")
+        return False
+    finally:
+        client.close()
+
+
+def tell(ready: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as host:
+        try:
+            host.connect(str(ready))
+        except OSError as error:
+            sys.stderr.write(f"data service: nobody to tell at {ready}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ const { useBundledCache } = require('./compilecache.js');
 const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
+const own = require('./own.js');
+const pack = require('./pack.js');
 const program = require('./program.js');
 const { rehearse } = require('./rehearse.js');
 const { Serving } = require('./serving.js');
 
 const ROOT = process.env.FNCTL_ROOT ?? '/fn';
 const RUNTIME = `node${process.versions.node.split('.')[0]}`;
+
+// The agent's own that not every function needs (own.js loads them when one does).
+const LATER = ['./apps.js', './events.js'];
 
 class Agent {
   constructor() {
@@ -26,21 +31,27 @@ class Agent {
   receive(message) {
     if (message.op === 'load') this.load(message);
     else if (message.op === 'dial') this.serving?.dial(message.n);
+    else if (message.op === 'ahead') this.readAhead(message.folder);
+  }
+
+  readAhead(folder) {
+    pack.readAhead(folder);
+    this.control.send({ op: 'ahead' });
   }
 
   load(load) {
     const started = performance.now();
     this.source = [load.root, load.handler];
     prepare(load);
-    this.watchLoading(load);
     const ready = (server, kind) => this.ready(server, kind, load, started);
+    this.watchLoading(load, ready);
     try {
-      if (program.isProgram(load.handler)) {
+      if (program.isProgram(load)) {
         captureListen(load.port, (server) => ready(server, 'web'));
         program.runProgram(load.root, load.handler);
       } else {
         this.control.hold(true);
-        program.loadExport(load.root, load.handler, load).then(({ server, kind }) => ready(server, kind), (error) => this.fail(error));
+        program.loadExport(load).then(({ server, kind }) => ready(server, kind), (error) => this.fail(error));
       }
     } catch (error) {
       this.fail(error);
@@ -48,7 +59,7 @@ class Agent {
   }
 
   /** Until the function is loaded, an exception that nobody handles and an early end are failures of the load. */
-  watchLoading(load) {
+  watchLoading(load, ready) {
     this.control.hold(false);
     this.onUncaught = (error) => {
       if (process.listenerCount('uncaughtException') === 0) this.tellFailure(error);
@@ -56,13 +67,27 @@ class Agent {
     this.onExit = (code) => {
       this.tellFailure(Object.assign(new Error(`${load.handler} ended with code ${code} before it listened`), { name: 'Exit', stack: '' }));
     };
-    this.onIdle = () => this.fail(Object.assign(new Error(`${load.handler} ran to its end and started no http.Server`), { name: 'NotServing', stack: '' }));
+    this.onIdle = () => this.serveExported(load, ready);
     process.on('uncaughtExceptionMonitor', this.onUncaught);
     process.on('exit', this.onExit);
     process.on('beforeExit', this.onIdle);
   }
 
+  /** A main program ended without listening: what it exports may be an app all the same. */
+  async serveExported(load, ready) {
+    process.off('beforeExit', this.onIdle);
+    this.control.hold(true);
+    try {
+      const server = await program.exportedApp(load);
+      if (!server) throw Object.assign(new Error(`${load.handler} ran to its end, started no http.Server and exports no app`), { name: 'NotServing', stack: '' });
+      ready(server, 'web');
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   ready(server, kind, load, started) {
+    if (this.serving) return; // a listen of a server that was exported, too
     process.off('uncaughtExceptionMonitor', this.onUncaught);
     process.off('exit', this.onExit);
     process.off('beforeExit', this.onIdle);
@@ -101,7 +126,7 @@ function prepare(load) {
 function hide() {
   process.execArgv = []; // else a process that the function forks would take them over
   for (const name of ['FNCTL_PRELOAD', 'FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
-  for (const file of Object.keys(require.cache)) delete require.cache[file];
+  own.hide();
   process.mainModule = undefined;
 }
 
@@ -113,7 +138,10 @@ function start() {
 
 // Booted for a function that is known, what that does not load would be loaded for nothing.
 const ahead = process.env.FNCTL_PRELOAD !== '0';
-if (ahead) preload();
+if (ahead) {
+  preload();
+  for (const name of LATER) require(name);
+}
 if (process.argv.includes('--serve')) require('./standalone.js').serve();
 else if (ahead) rehearse(start);
 else start();

@@ -1,84 +1,66 @@
-// Finds what a handler names and runs it: a main program, or an export of a module. Not the serving of it.
+// Runs what a handler names: a main program, or an export of a module under its contract. Not the serving of it.
 'use strict';
 
 const fs = require('fs');
 const http = require('http');
 const Module = require('module');
 const path = require('path');
-const { pathToFileURL } = require('url');
-const { eventServer } = require('./events.js');
+const { Code, existing, isFile, nature } = require('./code.js');
+const own = require('./own.js');
 
-const EXTENSIONS = ['.js', '.cjs', '.mjs', '.ts', '.cts', '.mts'];
+// Each has a file of its own name in contracts/, which nothing loads but a function of that contract:
+// `serve(code, load)` resolves to an http.Server that does not listen; `environment(load)` is what its platform sets.
+const PLATFORMS = ['lambda', 'fc-event', 'fc-http', 'fc3-http', 'functions-framework-http', 'functions-framework-cloudevent', 'openfaas', 'openwhisk', 'cloudevents'];
+const OWN = [undefined, 'web', 'event'];
 
-const isProgram = (handler) => EXTENSIONS.includes(path.extname(handler));
+/** Whether the handler is a file to run as the main program: with most contracts it is a module, whatever its form. */
+const isProgram = (load) => isFile(load.handler) && (load.contract ?? 'web') === 'web';
 
 /** Run a file as `node FILE` would: CommonJS or ESM, `require.main === module`. Throws what CommonJS throws. */
 function runProgram(root, handler) {
-  const file = path.resolve(root, handler);
-  if (!fs.existsSync(file)) throw new Error(`there is no ${handler} in the function's folder (${listed(root)})`);
+  const file = existing(root, handler);
   process.argv = [process.execPath, file];
   Module.runMain(file);
 }
 
-/** Load `module.attr`. Resolves to `{server, kind}`; the server does not listen. */
-async function loadExport(root, handler, load) {
-  const dot = handler.lastIndexOf('.');
-  const [name, attr] = [handler.slice(0, dot), handler.slice(dot + 1)];
-  if (dot < 1 || !attr) throw new Error(`handler "${handler}" is neither a file nor module.attr`);
-  const file = resolve(root, name);
-  process.argv = [process.execPath, file];
-  const exports = await importFile(root, file);
-  const found = exports?.[attr] ?? exports?.default?.[attr];
-  if (found === undefined) throw new Error(`${path.relative(root, file)} exports no "${attr}"; ${exported(exports)}`);
-  return asServer(await found, handler, load);
-}
-
-function resolve(root, name) {
-  const base = path.resolve(root, name);
-  const candidates = [...EXTENSIONS.map((extension) => base + extension), path.join(base, 'index.js'), path.join(base, 'index.mjs')];
-  const file = candidates.find((candidate) => fs.existsSync(candidate));
-  if (!file) throw new Error(`there is no module ${name} in the function's folder (${listed(root)})`);
-  return file;
-}
-
-async function importFile(root, file) {
-  const require = Module.createRequire(path.join(root, 'package.json'));
-  try {
-    return require(file);
-  } catch (error) {
-    // A module with top-level await, or a Node that does not require ES modules.
-    if (error?.code !== 'ERR_REQUIRE_ASYNC_MODULE' && error?.code !== 'ERR_REQUIRE_ESM') throw error;
-    return import(pathToFileURL(file).href);
+/** A main program ran to its end: the server of an app that it exports (by default, or as `app` or `server`), or undefined. */
+async function exportedApp({ root, handler }) {
+  const code = new Code(root, handler);
+  const exports = await code.exports(); // loaded already, and not run again
+  for (const found of [await code.found().catch(() => undefined), exports?.app, exports?.server]) {
+    const server = await own.load('apps.js').appServer(found);
+    if (server) return server;
   }
+  return undefined;
 }
 
-const listed = (root) => `files: ${fs.readdirSync(root).filter((name) => !name.startsWith('.')).slice(0, 20).join(', ') || 'none'}`;
-
-function exported(exports) {
-  const names = Object.keys(exports?.default instanceof Object && !('__esModule' in exports) ? { ...exports.default, ...exports } : exports ?? {});
-  return names.length ? `exports: ${names.join(', ')}` : 'it exports nothing';
+/** Load `module.attr` under its contract. Resolves to `{server, kind}`; the server does not listen. */
+async function loadExport(load) {
+  if (PLATFORMS.includes(load.contract)) return { server: await platform(load), kind: 'event' };
+  if (!OWN.includes(load.contract)) throw new Error(`the Node agent knows no contract "${load.contract}"`);
+  const code = new Code(load.root, load.handler);
+  if (load.initializer) throw new Error(`the contract ${load.contract ?? 'event'} has no initializer`);
+  process.argv = [process.execPath, code.file];
+  return serverOf(await code.found(), load);
 }
 
-/** The http.Server for what was found: a server, an app of a known framework, a (req, res) function, or a handler. */
-async function asServer(found, handler, load) {
-  if (found instanceof http.Server) return { server: found, kind: 'web' };
-  if (found?.server instanceof http.Server && typeof found.ready === 'function') {
-    await found.ready(); // Fastify
-    return { server: found.server, kind: 'web' };
-  }
-  if (typeof found?.callback === 'function' && Array.isArray(found.middleware)) {
-    return { server: http.createServer(found.callback()), kind: 'web' }; // Koa
-  }
-  if (typeof found !== 'function') throw new Error(`${handler} is a ${typeof found}, not a function or an app`);
-  if (takesRequest(found)) return { server: http.createServer(found), kind: 'web' };
-  return { server: eventServer(found, load), kind: 'event' };
+async function platform(load) {
+  const contract = own.load(`contracts/${load.contract}.js`);
+  for (const [name, value] of Object.entries(contract.environment?.(load) ?? {})) process.env[name] ??= value;
+  if (load.initializer && !contract.initializes) throw new Error(`the contract ${load.contract} has no initializer`);
+  const code = new Code(load.root, load.handler);
+  process.argv = [process.execPath, code.file];
+  return contract.serve(code, load);
 }
 
-/** Told by an app's own method, or by the names that everyone gives the two parameters. */
-function takesRequest(found) {
-  if (typeof found.handle === 'function') return true; // Express, Connect
-  const parameters = /^(?:async\s*)?(?:function\b[^(]*)?(?:\*\s*)?\w*\s*\(\s*([^)]*)/.exec(Function.prototype.toString.call(found))?.[1] ?? '';
-  return /^_?(req|request)\s*,\s*_?(res|response)\b/i.test(parameters);
+/** The http.Server for what was found: as the contract says; without one, an app where it has the shape of an app. */
+async function serverOf(found, { handler, contract, ...load }) {
+  const app = contract === 'event' ? undefined : await own.load('apps.js').appServer(found);
+  if (app) return { server: app, kind: 'web' };
+  const wanted = { web: 'a web app', event: 'a function' }[contract] ?? 'a function or an app';
+  if (typeof found !== 'function') throw new Error(`${handler} is ${nature(found)}, not ${wanted}`);
+  if (contract === 'web') return { server: http.createServer(found), kind: 'web' };
+  return { server: own.load('events.js').eventServer(found, load), kind: 'event' };
 }
 
-module.exports = { isProgram, runProgram, loadExport, takesRequest };
+module.exports = { exportedApp, isProgram, runProgram, loadExport };

@@ -17,14 +17,20 @@ function serve() {
   process.env.PORT = String(port);
   process.chdir(load.root);
   logs.install({ marked: false });
-  redirectListen(port, (server) => {
+  const take = (server) => {
     attribute(server);
     stopOnSignal(server);
-  });
-  if (program.isProgram(load.handler)) {
+  };
+  const open = (server) => {
+    take(server);
+    server.listen(port, '0.0.0.0');
+  };
+  if (program.isProgram(load)) {
+    redirectListen(port, take);
+    process.once('beforeExit', () => program.exportedApp(load).then((server) => server && server.listen()));
     program.runProgram(load.root, load.handler);
   } else {
-    program.loadExport(load.root, load.handler, load).then(({ server }) => server.listen(port));
+    program.loadExport(load).then(({ server }) => open(server));
   }
 }
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,49 @@ def test_a_reader_that_stalls_is_cut_off(folder: Path) -> None:
 
     made = play(folder, scene, QUICK)
     assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
+
+
+PATIENT = Limits(head_s=1.0, body_idle_s=1.0, reader_stall_s=1.0, keep_alive_s=1.0, linger_s=0.1, tick_s=0.01)
+SENDERS, READERS = 480, 40
+FLOOD = b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def test_a_thousand_slow_clients_are_let_go_and_the_others_served_meanwhile(folder: Path) -> None:
+    """Some do not end their head, some not their body, and some do not read what they asked for."""
+
+    async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"/flood" not in (await read_request(reader)).line:
+            writer.write(HELLO)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), agent, connections=READERS + 4)
+        sent = [*[b"GET / HT"] * SENDERS, *[SLOW_POST] * SENDERS, *[FLOOD] * READERS]
+        slow = [await slow_client(made.port, data) for data in sent]
+        try:
+            answered = 0
+            while made.gateway.connections > 1 or answered < 100:
+                assert (await talk(made, closing(GET))).endswith(b"hello")
+                answered += 1
+            told = Counter(client.recv(12) for client in slow)
+        finally:
+            for client in slow:
+                client.close()
+        assert told == {b"HTTP/1.1 408": 2 * SENDERS, b"HTTP/1.1 200": READERS}
+
+    made = play(folder, scene, PATIENT)
+    assert Counter(receipt.verdict for receipt in made.receipts)["client_gone"] == READERS
+
+
+async def slow_client(port: int, data: bytes) -> socket.socket:
+    client = socket.socket()
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+    client.sendall(data)
+    return client
 
 
 def test_drain_lets_work_end_and_takes_no_more(folder: Path) -> None:

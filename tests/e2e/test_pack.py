@@ -73,8 +73,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     engine.close()
 
 
-def test_a_packed_program_sees_what_an_unpacked_one_sees(shop: Shop) -> None:
-    plain, packed = shop.observe("plain"), shop.observe("packed")
+@pytest.mark.parametrize("how", ["packed", "read ahead"])
+def test_a_packed_program_sees_what_an_unpacked_one_sees(shop: Shop, how: str) -> None:
+    plain, packed = shop.observe("plain"), shop.observe(how)
     assert packed == plain
     assert plain["main"] is True
     assert plain["thrown"][0].endswith("/fn/app/node_modules/plain/index.js:6:40)")
@@ -95,3 +96,12 @@ def test_a_pack_of_another_node_is_left_alone(shop: Shop) -> None:
     index.write_text(json.dumps(json.loads(whole) | {"format": "1 v0.0.0 x64"}))
     assert shop.observe("packed") == shop.observe("plain")
     index.write_text(whole)
+
+
+def test_a_pack_holds_none_of_the_agents_own_modules(shop: Shop) -> None:
+    """A bundle outlives a release of the agent: a contract's module in it would be the old one."""
+    (shop.app / "aws.js").write_text("exports.handler = async () => 'x';\n")
+    shop.node("/opt/fnctl/node/warm.js", "/fn/app", "aws.handler", "/fn/cache", "lambda")
+    index = json.loads((shop.cache / "modules.json").read_text())
+    assert list(index["modules"]) == ["/fn/app/aws.js"]
+    assert all(asked.startswith("/fn/app/") for asked in index["resolved"])

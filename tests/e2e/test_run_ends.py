@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -35,10 +36,10 @@ def test_idle_instances_go_and_the_pool_is_full_again(desk: Desk) -> None:
     with rig.running(desk, warm=2) as running:
         for function in ("quick", "other"):
             assert running.call(function).headers["Server-Timing"].startswith("start;desc=")
-        rig.until(lambda: len(desk.containers()) >= 3, "the pool to be refilled beside what was taken")
+        rig.until(lambda: len(desk.containers()) >= 5, "the pool to be refilled beside what was taken")
         until(lambda: all(row["function"] is None for row in running.status()["instances"]), "zero instances")
         running.audit()
-        assert len(desk.containers()) == 2
+        assert len(desk.containers()) == 4  # two booted, two behind them
         running.stop()
 
 
@@ -90,28 +91,30 @@ def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
             client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
             until(lambda: any(row["in_flight"] for row in running.status()["instances"]), "a busy instance")
             until(lambda: running.pool_full(running.status()), "the pool to be full again")
-            assert len(desk.containers()) == 4
+            assert len(desk.containers()) == 6
             running.signal(signal.SIGKILL)
             running.process.wait(5)
         until(lambda: not desk.containers(), "the containers to go", 30)
 
 
-def test_killed_while_it_makes_containers_none_runs_on(desk: Desk) -> None:
-    """One that was made and not started yet has nothing in it that could end it: the next run removes it."""
-    with rig.starting(desk, warm=8) as started:
-        until(desk.containers, "the first container", 120)
-        started.signal(signal.SIGKILL)
-        started.process.wait(5)
-    until(lambda: set(states(desk)) <= {"created"}, "no container to run", 30)
+def test_killed_while_it_makes_containers_none_is_left(desk: Desk) -> None:
+    """Nor one that was made and not started yet, and so has nothing in it that could end it; nor a service."""
+    (desk.project / "fnctl.yaml").write_text(PROJECT + "services:\n  data: {type: data}\n")
+    for wanted in (1, 2, 3):
+        with rig.starting(desk, warm=8) as started:
+            until(partial(made, desk, started, wanted), f"{wanted} containers", 120)
+            started.signal(signal.SIGKILL)
+            started.process.wait(5)
+        until(lambda: not desk.containers(), "the containers to go", 30)
     with rig.running(desk, warm=1) as again:
         again.audit()
-        assert len(desk.containers()) == 1
         again.stop()
+    docker("volume", "rm", f"fnctl-{desk.state.name}-data")
 
 
-def states(desk: Desk) -> list[str]:
-    label = f"label=dev.fnctl.project={desk.state.name}"
-    return docker("ps", "-a", "--filter", label, "--format", "{{.State}}").split()
+def made(desk: Desk, started: Running, count: int) -> bool:
+    assert started.process.poll() is None, started.said.read_text()
+    return sum(role in ("sandbox", "service") for role in desk.containers().values()) >= count
 
 
 def test_killed_and_started_again_it_starts_clean(desk: Desk) -> None:
@@ -148,6 +151,16 @@ def test_a_port_in_use_is_told_before_anything_is_made(desk: Desk) -> None:
     assert desk.containers() == {}
 
 
+def test_too_few_file_descriptors_are_told_before_anything_is_made(desk: Desk) -> None:
+    command = desk.command("run", "--port", "0")
+    command["args"] = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *command["args"]]
+    ended = subprocess.run(**command, capture_output=True, timeout=20)
+    assert ended.returncode == 1
+    assert "100 open files" in ended.stderr
+    assert "hint:" in ended.stderr
+    assert desk.containers() == {}
+
+
 def test_an_interrupt_while_it_starts_leaves_nothing(desk: Desk) -> None:
     """Again and again, ever later in the start."""
     for after in ("start", "container"):
@@ -178,7 +191,7 @@ def test_running_without_a_project_file_serves_what_the_code_says(desk: Desk) ->
 
 def test_containers_carry_labels_that_prune_knows(desk: Desk) -> None:
     with rig.running(desk, warm=1) as running:
-        (name,) = desk.containers()
+        name, *_ = desk.containers()
         labels = docker("inspect", "--format", "{{json .Config.Labels}}", name)
         assert '"dev.fnctl' in labels
         assert desk.state.name in labels

@@ -19,9 +19,11 @@ def canary() -> str:
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[rig.Running]:
-    with rig.desk(FNCTL_TEST_CANARY=CANARY) as desk, rig.running(desk) as running:
-        yield running
-        running.stop()
+    with rig.desk(FNCTL_TEST_CANARY=CANARY) as desk:
+        (desk.project / "python" / "canary.txt").write_text(CANARY)
+        with rig.running(desk) as running:
+            yield running
+            running.stop()
 
 
 @pytest.fixture

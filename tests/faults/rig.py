@@ -213,7 +213,7 @@ class Running:
                 lines = self.desk.lines(function)
                 return sorted(row["id"] for row in lines if row["kind"] == "receipt" and row["id"] in set(ids)) == ids
 
-            until(receipts, f"one receipt for each of {len(ids)} invocations of {function}", 5)
+            until(receipts, f"one receipt for each of {len(ids)} invocations of {function}")
 
     def stop(self) -> None:
         """As its user does; afterwards nothing may be left."""
@@ -236,13 +236,13 @@ def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
 
 
 @contextlib.contextmanager
-def starting(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+def starting(at: Desk, *words: str, warm: int = 3, **environment: str) -> Iterator[Running]:
     """`fnctl run` on any free port, not awaited. Whatever the test did, it is gone afterwards."""
     said = at.project.parent / "said"
+    command = at.command("run", "--port", "0", "--warm", str(warm), *words)
+    command["env"] |= environment  # of this process alone: the desk looks at the engine from outside
     with said.open("w") as out:
-        process = subprocess.Popen(
-            **at.command("run", "--port", "0", "--warm", str(warm), *words), stdout=out, stderr=out
-        )
+        process = subprocess.Popen(**command, stdout=out, stderr=out)
     try:
         yield Running(at, process, said)
     finally:
@@ -255,7 +255,7 @@ def starting(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def running(at: Desk, *words: str, warm: int = 3) -> Iterator[Running]:
+def running(at: Desk, *words: str, warm: int = 3, **environment: str) -> Iterator[Running]:
     """The same, serving. How it ends is the test's to say."""
-    with starting(at, *words, warm=warm) as started:
+    with starting(at, *words, warm=warm, **environment) as started:
         yield started.wait_up()

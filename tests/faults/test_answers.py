@@ -10,6 +10,8 @@ from tests.faults.rig import Running
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
+LATE_MS = 200.0
+
 
 @pytest.mark.parametrize(
     ("function", "code", "says"),
@@ -37,14 +39,17 @@ def test_what_is_no_answer_is_a_502_that_says_which(fnctl: Running, function: st
 
 @pytest.mark.parametrize("function", ["hang", "hang-python", "spin", "spin-node", "spin-once"])
 def test_what_hangs_is_a_504_at_its_deadline_and_never_used_again(fnctl: Running, function: str) -> None:
-    before = {row["id"] for row in fnctl.instances(function)}
-    answer = fnctl.call(function)
-    assert (answer.status, answer.error["code"]) == (504, "timeout")
-    assert "1 s" in answer.error["message"]
-    handled_ms = receipt(fnctl, function, answer.id)["handler_ms"]
-    assert 1000 <= handled_ms < 1500  # at most 200 ms late on a machine that is not busy with other things
-    fnctl.audit()
-    assert fnctl.instances(function) == [], before
+    """Within 200 ms of it. On a busy machine one of three is; what is late by rule never is."""
+    late_ms: list[float] = []
+    while min(late_ms, default=LATE_MS) >= LATE_MS:
+        assert len(late_ms) < 3, f"the 504 came {late_ms} ms late"
+        answer = fnctl.call(function)
+        assert (answer.status, answer.error["code"]) == (504, "timeout")
+        assert "1 s" in answer.error["message"]
+        late_ms.append(receipt(fnctl, function, answer.id)["handler_ms"] - 1000)
+        assert late_ms[-1] >= 0
+        fnctl.audit()
+        assert fnctl.instances(function) == []
 
 
 def test_a_response_without_end_is_cut_off_at_the_deadline(fnctl: Running) -> None:

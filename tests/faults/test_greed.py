@@ -45,6 +45,15 @@ def test_file_descriptors(fnctl: Running) -> None:
         assert answer.json["had"] <= 1024
 
 
+def test_what_the_kernel_counts_by_user(fnctl: Running) -> None:
+    """The first takes its whole share of inotify instances, and keeps it. Another user has a share of its own."""
+    first = fnctl.call("watchers").json
+    second = fnctl.call("watchers-too").json
+    assert first["refused"] == second["refused"] == "EMFILE"
+    assert first["had"] > 0
+    assert second["had"] == first["had"]
+
+
 def test_temporary_files_and_shared_memory(fnctl: Running) -> None:
     full = {"bytes": "ENOSPC", "files": "ENOSPC"}
     assert fnctl.call("disk").json == {"/tmp": full, "/dev/shm": full}

@@ -50,10 +50,49 @@ def test_a_secret_in_the_environment_shows_nowhere_else(fnctl: Running, canary: 
     crash = fnctl.call("canary", "/?crash=1")
     assert crash.status == 502
     sandboxes = [row["sandbox"] for row in fnctl.instances("canary")]
+    assert [place for place, text in places(fnctl, sandboxes, crash.body).items() if canary in text] == []
+
+
+def test_a_secret_as_a_file_shows_nowhere_else(fnctl: Running, canary: str) -> None:
+    """Each kind of agent finds it, again after the sandbox was wiped; it is in no place but the user's and the slot."""
+    mode = 0o400 if os.getuid() == 0 else 0o444  # another user can give nothing away; the folders above keep others out
+    unwritable = dict.fromkeys(("write", "remove"), "Read-only file system")
+    held = {"length": len(canary), "mode": oct(mode), "bundled": False, **unwritable}
+    for function in ("keeper", "keeper-once", "keeper-once"):
+        assert fnctl.call(function).json == held
+    assert [fnctl.call("keeper-node").json["length"] for _ in range(2)] == [len(canary)] * 2
+    crash = fnctl.call("keeper", "/?crash=1")
+    assert crash.status == 502
+    sandboxes = [row["sandbox"] for row in fnctl.status()["instances"] if str(row["function"]).startswith("keeper")]
+    shown = places(fnctl, sandboxes, crash.body)
+    assert [place for place, text in shown.items() if canary in text] == []
+    holding = [path for path in fnctl.desk.home.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    assert holding
+    for path in holding:
+        assert path.relative_to(fnctl.desk.state / "slots").parts[1:] == ("secrets", "canary")
+        assert path.stat().st_mode & 0o777 == mode
+    for function in ("keeper", "keeper-once", "keeper-node"):
+        fnctl.reap(function)
+    fnctl.audit()
+    assert [path for path in holding if path.exists()] == []
+
+
+def test_a_secret_may_change_without_a_build(fnctl: Running, canary: str) -> None:
+    kept = fnctl.desk.project / "python" / "canary.txt"
+    try:
+        kept.write_text("short")
+        assert fnctl.call("keeper").json["length"] == len("short")
+    finally:
+        kept.write_text(canary)
+        fnctl.reap("keeper")
+
+
+def places(fnctl: Running, sandboxes: list[str], answer: bytes) -> dict[str, str]:
+    """Where a secret must not be, by what people call it: what stands there now."""
     images = docker("inspect", "--format", "{{.Image}}", *sandboxes).split()
     fnctl.audit()
-    places = {
-        "an answer": crash.body.decode(),
+    return {
+        "an answer": answer.decode(),
         "docker inspect": docker("inspect", *sandboxes),
         "the image": docker("inspect", *images) + docker("history", "--no-trunc", images[0]),
         "the status": json.dumps(fnctl.status()),
@@ -62,7 +101,6 @@ def test_a_secret_in_the_environment_shows_nowhere_else(fnctl: Running, canary: 
         "the logs": "".join(path.read_text() for path in (fnctl.desk.state / "logs").iterdir()),
         "the record of a build": "".join(path.read_text() for path in (fnctl.desk.state / "releases").iterdir()),
     }
-    assert [place for place, text in places.items() if canary in text] == []
 
 
 def arguments(path: Path) -> str:

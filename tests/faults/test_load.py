@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import selectors
 import socket
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -13,6 +17,8 @@ from tests.faults.rig import Running, until
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 FIRST_CALLS = 200
+MANY = 10_000
+QUEUE = 20  # of `short-queue`, as its fnctl.yaml says
 
 
 def test_first_calls_all_at_once_are_all_answered(fnctl: Running) -> None:
@@ -32,6 +38,7 @@ def test_containers_made_for_a_burst_stay_within_the_scale(fnctl: Running) -> No
         calls = [pool.submit(fnctl.call, "once") for _ in range(50)]
         while not all(call.done() for call in calls):
             most = max(most, len(fnctl.instances("once")))
+            time.sleep(0.01)  # asked without a pause, it would have no time for its work
     assert [call.result().status for call in calls] == [200] * 50
     assert 1 <= most <= 10
 
@@ -53,7 +60,7 @@ def test_a_client_that_leaves_an_ephemeral_function_ends_its_process(fnctl: Runn
 def test_clients_that_leave_while_they_are_queued_are_forgotten(fnctl: Running) -> None:
     with ThreadPoolExecutor(2) as pool:
         held = [pool.submit(fnctl.call, "narrow", "/?ms=1500") for _ in range(2)]
-        until(lambda: sum(row["in_flight"] for row in fnctl.instances("narrow")) == 2, "both places to be taken")
+        until(lambda: in_flight(fnctl, "narrow") == 2, "both places to be taken")
         waiting = [opened(fnctl, "narrow", "/?ms=60000") for _ in range(20)]
         until(lambda: queued(fnctl, "narrow") == 20, "all to be queued")
         for client in waiting:
@@ -72,6 +79,60 @@ def test_past_the_bound_of_the_queue_requests_are_refused_at_once(fnctl: Running
     assert 21 <= len(served) < 150
     assert {answer.error["code"] for answer in refused} == {"queue_full"}
     assert all(answer.headers["Retry-After"] for answer in refused)
+
+
+def test_ten_thousand_at_once_are_queued_within_the_bound_and_refused_past_it(fnctl: Running) -> None:
+    """One is served for as long as the others come, so that the queue stays full.
+
+    They are fewer where this machine allows no process that many file descriptors.
+    """
+    fnctl.call("short-queue")
+    many = min(MANY, raise_descriptors() - 1000)
+    assert many > 1000, "file descriptors"
+    with opened(fnctl, "short-queue", "/?ms=100000"):
+        until(lambda: in_flight(fnctl, "short-queue") == 1, "the place to be taken")
+        with closing(Crowd(fnctl.port, b"GET /short-queue/ HTTP/1.1\r\nHost: x\r\n\r\n", many)) as crowd:
+            until(lambda: crowd.answered() >= many - QUEUE, "all but those who are queued to be answered", 60)
+            assert (in_flight(fnctl, "short-queue"), queued(fnctl, "short-queue")) == (1, QUEUE)
+            answers = crowd.answers()
+    assert len(answers) == many - QUEUE
+    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 429 Too Many Requests"}
+    assert all(b"\r\nRetry-After: " in answer for answer in answers)
+
+
+class Crowd:
+    """Clients that have all sent a request, and stay, before any answer is read."""
+
+    def __init__(self, port: int, request: bytes, count: int) -> None:
+        self._got: dict[socket.socket, bytes] = {}
+        self._selector = selectors.DefaultSelector()
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", port))
+            self._selector.register(client, selectors.EVENT_READ)
+            client.sendall(request)
+            client.setblocking(False)
+
+    def answered(self) -> int:
+        for key, _ in self._selector.select(0):
+            client = key.fileobj
+            assert isinstance(client, socket.socket)
+            self._got[client] = self._got.get(client, b"") + client.recv(65536)
+        return len(self.answers())
+
+    def answers(self) -> list[bytes]:
+        return [head for head in self._got.values() if b"\r\n\r\n" in head]
+
+    def close(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+
+def raise_descriptors() -> int:
+    """As many as may be, for this process; fnctl does the same for itself."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return MANY * 10 if hard == resource.RLIM_INFINITY else hard
 
 
 def test_ab_loses_nothing(fnctl: Running) -> None:
@@ -98,6 +159,10 @@ def leave(fnctl: Running, function: str, path: str) -> None:
     with opened(fnctl, function, path):
         until(lambda: fnctl.status()["in_flight"] == 1, "the request to be in flight")
     until(lambda: fnctl.status()["in_flight"] == 0, "the request to be over")
+
+
+def in_flight(fnctl: Running, function: str) -> int:
+    return sum(row["in_flight"] for row in fnctl.instances(function))
 
 
 def queued(fnctl: Running, function: str) -> int:

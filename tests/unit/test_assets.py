@@ -9,6 +9,7 @@ import pytest
 from fnctl import assets
 from fnctl.assets import Download, Requirements
 from fnctl.errors import ConfigError
+from fnctl.model import InstallRule
 
 TWO_NAMES = """
 language: go
@@ -105,3 +106,25 @@ def test_node_is_pinned_to_one_version_on_every_architecture() -> None:
 def test_default_runtimes_are_one_a_language() -> None:
     languages = [spec.language for spec in assets.default_runtimes()]
     assert sorted(languages) == ["node", "python"]
+
+
+def test_what_an_install_carries_of_the_layer_is_part_of_what_it_is(tmp_path: Path) -> None:
+    text = (
+        "language: toy\ninstall: [{files: [toy.mod], run: [make], result: out, what: compiling, carries: [lib]}]\n"
+        "runtimes: {toy1: {version: 1, agent: [toy]}}\n"
+    )
+    folder = layer(tmp_path, "toy", text)
+    (folder / "lib").mkdir()
+    (folder / "lib/a.toy").write_text("one")
+
+    def rule() -> InstallRule:
+        return assets.runtimes(tmp_path)["toy1"].install[0]
+
+    first = rule()
+    assert first.what == "compiling"
+    assert rule() == first
+    (folder / "lib/a.toy").write_text("two")
+    assert rule().carries != first.carries
+    (folder / "beside.toy").write_text("not carried")
+    (folder / "lib/a.toy").write_text("one")
+    assert rule() == first

@@ -4,12 +4,13 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 from fnctl import assets
 from fnctl.build import archive, bundle, store
 from fnctl.build.archive import Content
-from fnctl.model import Bundle, Function
+from fnctl.model import Bundle, Contract, Function
 
 SPEC = assets.runtimes()["node24"]
 BASE = ["sha256:" + "1" * 64, "sha256:" + "2" * 64]
@@ -106,3 +107,11 @@ def test_the_config_starts_the_agent_with_the_function_and_holds_no_value_of_its
     assert run["Labels"]["dev.fnctl.digest"] == made.bundle.digest
     assert run["Labels"]["org.opencontainers.image.created"] == "1970-01-01T00:00:00Z"
     assert "canary" not in json.dumps(config) + "\n".join(archive.dockerfile(made))
+
+
+def test_the_config_says_what_the_code_was_written_for(tmp_path: Path) -> None:
+    made = content(folder(tmp_path / "p", 0))
+    function = replace(made.function, contract=Contract.FC_EVENT, initializer="index.start")
+    load = replace(made, function=function).load_message()
+    assert (load["contract"], load["initializer"]) == ("fc-event", "index.start")
+    assert not {"contract", "initializer"} & made.load_message().keys()

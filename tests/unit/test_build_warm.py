@@ -34,7 +34,7 @@ def fill(root: Path, act: Callable[[Path], object]) -> Path:
     app, room = root / "app", root / "room"
     app.mkdir()
     room.mkdir()
-    shop = Workshop(Loading(act), "sandbox", "p1", HostSettings(()), Silent(), 10)
+    shop = Workshop(Loading(act), lambda runtime: "sandbox", "p1", HostSettings(()), Silent(), 10)
     warm.fill(shop, Function("f", app, "node24", "index.js"), WarmRule(("load", "{handler}")), app, room)
     return app / bundle.DERIVED
 

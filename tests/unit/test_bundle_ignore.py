@@ -61,11 +61,14 @@ CASES = [
     ("", "sub/node_modules/x.js", True),
     ("!node_modules", "node_modules/express/index.js", False),
     ("", "__pycache__/a.cpython-313.pyc", True),
-    ("", ".env", False),
+    ("", "config.env", False),
     # never in a bundle, whatever the file says
     ("!.git\n!.npmrc\n!**", ".git/config", True),
     ("!.npmrc", "sub/.npmrc", True),
     ("!fnctl.yaml", "fnctl.yaml", True),
+    ("!.env", ".env", True),
+    ("!**/.env.local", "api/.env.local", True),
+    ("!.envrc", ".envrc", True),
     ("!.fnctl", ".fnctl/site-packages/x.py", True),
 ]
 

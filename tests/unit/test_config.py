@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnctl import config
+from fnctl import assets, config
 from fnctl.config.units import duration_s, size_mb
 from fnctl.errors import ConfigError, NotFound
-from fnctl.model import Function, HttpTrigger, Isolation, Model, Network, Project, RuntimeSpec, Scale, Service
+from fnctl.model import Contract, Function, HttpTrigger, Isolation, Model, Network, Project, Scale, Service
 
+SHIPPED = assets.runtimes()
 RUNTIMES = {
-    name: RuntimeSpec(name=name, language=language, version=version, folder=Path("/"), agent=())
-    for name, language, version in (
-        ("node22", "node", "22.9.0"),
-        ("node24", "node", "24.1.0"),
-        ("python3.13", "python", "3.13.5"),
-    )
+    name: replace(SHIPPED[name], contracts=(Contract.WEB, Contract.EVENT, Contract.FC_EVENT))
+    for name in ("node22", "node24", "python3.13")
 }
 
 
 def load(root: Path, text: str, environ: Mapping[str, str] | None = None) -> Project:
     """Load `text` as the fnctl.yaml of a folder that has a Node app in todos/ and a Python one in api/."""
-    for folder, file in (("todos", "index.js"), ("api", "handler.py")):
-        (root / folder).mkdir(exist_ok=True)
-        (root / folder / file).touch()
+    code = {"todos/index.js": "exports.run = (event) => 1\n", "api/handler.py": "def main(event, context):\n    ...\n"}
+    for file, content in code.items():
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text(content)
     (root / "fnctl.yaml").write_text(text)
     return config.load(root, environ=environ or {}, runtimes=RUNTIMES)
 
@@ -85,6 +84,18 @@ def test_concurrency_depends_on_the_language(tmp_path: Path) -> None:
     assert {each.name: each.concurrency for each in project.functions} == {"todos": 64, "api": 16}
 
 
+@pytest.mark.parametrize(
+    ("keys", "concurrency"),
+    [("contract: lambda", 1), ("contract: lambda\n    concurrency: 8", 8), ("contract: openfaas", 64)],
+)
+def test_concurrency_is_what_the_contracts_platform_promises(tmp_path: Path, keys: str, concurrency: int) -> None:
+    known = {name: replace(spec, contracts=tuple(Contract)) for name, spec in RUNTIMES.items()}
+    load(tmp_path, TODOS)
+    (tmp_path / "fnctl.yaml").write_text(f"{TODOS}    {keys}\n")
+    project = config.load(tmp_path, environ={}, runtimes=known)
+    assert project.functions[0].concurrency == concurrency
+
+
 def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> None:
     load(tmp_path, TODOS)
     project = config.load(tmp_path / "todos", environ={}, runtimes=RUNTIMES)
@@ -124,6 +135,51 @@ def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> No
         (TODOS.replace("index.js", "indx.js"), 5, "handler file `indx.js`", "did you mean `index.js`?"),
         (TODOS.replace("index.js", "../x.js"), 5, "is outside its folder", None),
         (TODOS.replace("index.js", "app.main"), 5, "module `app` of handler `app.main`", "app.js"),
+        (
+            TODOS.replace("index.js", "index.rum"),
+            5,
+            "handler `index.rum` of function `todos`: index defines no `rum`",
+            "did you mean `run`?",
+        ),
+        (
+            API.replace("  api:", "functions:\n  api:").replace("handler.main", "handler.mian"),
+            5,
+            "handler `handler.mian` of function `api`: handler defines no `mian`",
+            "did you mean `main`?",
+        ),
+        (TODOS + "    contract: lamda\n", 6, "functions.todos.contract cannot be `lamda`", "did you mean `lambda`?"),
+        (TODOS + "    contract: lambda\n", 6, "function `todos` has the contract `lambda`", "node24 knows: web, event"),
+        (
+            API.replace("  api:", "functions:\n  api:").replace("handler.main", "handler.py")
+            + "    contract: fc-event\n",
+            6,
+            "which calls a function; `handler.py` is a file",
+            "`handler: handler.handler`",
+        ),
+        (
+            TODOS + "    initializer: index.run\n",
+            6,
+            "`initializer` of function `todos` has no meaning",
+            "fc-event or fc-http",
+        ),
+        (
+            TODOS.replace("index.js", "index.run") + "    contract: event\n    initializer: index.run\n",
+            7,
+            "no meaning with `contract: event`",
+            "fc-event",
+        ),
+        (
+            TODOS.replace("index.js", "index.run") + "    contract: fc-event\n    initializer: index.ran\n",
+            7,
+            "initializer `index.ran` of function `todos`: index defines no `ran`",
+            "did you mean `run`?",
+        ),
+        (
+            TODOS.replace("index.js", "index.run") + "    contract: fc-event\n    initializer: gone.run\n",
+            7,
+            "module `gone` of initializer `gone.run`",
+            "looked for gone.js",
+        ),
         (TODOS + "include: [other]\n", 6, "no such file: other", None),
         ("services: {a: {}}\n", 1, "key `type` is missing in services.a", None),
         ("", None, "must hold keys and values, found nothing", None),

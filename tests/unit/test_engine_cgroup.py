@@ -55,5 +55,13 @@ def test_readings_of_version_2_outlive_the_cgroup(tmp_path: Path) -> None:
     assert cgroup.memory_mb() == 3.0
 
 
+def test_processes_are_counted_as_long_as_there_are_any(tmp_path: Path) -> None:
+    cgroup = Cgroup(tmp_path, tmp_path, version=2)
+    (tmp_path / "cgroup.procs").write_text("101\n102\n")
+    assert cgroup.processes() == 2
+    (tmp_path / "cgroup.procs").unlink()
+    assert cgroup.processes() == 0
+
+
 def test_a_field_that_is_not_there_is_zero() -> None:
     assert field("oom_kill_disable 1\nunder_oom 0", "oom_kill") == 0

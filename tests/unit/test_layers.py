@@ -10,6 +10,9 @@ import pytest
 from fnctl import assets
 from fnctl.assets import Download
 from fnctl.build import layers
+from fnctl.build.base import BASE
+from fnctl.engine.fake import FakeEngine
+from fnctl.progress import Silent
 
 YAML = """
 language: toy
@@ -118,3 +121,28 @@ def test_folders_without_sandbox_files_are_left_out(root: Path) -> None:
     (root / "notes").mkdir()
     (root / "notes" / "README.md").write_text("words")
     assert [folder.name for folder in layers.agent_folders(root)] == ["base", "toy"]
+
+
+def test_tools_for_builds_are_an_image_apart_that_sandboxes_know_nothing_of(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FNCTL_HOME", str(tmp_path / "home"))
+    engine = FakeEngine()
+    engine.add_image(BASE)
+    sandboxes = digests(root, "toy2")
+    assert layers.build_image(engine, assets.runtimes(root)["toy2"], Silent()) is None
+    tools = root / "toy" / layers.BUILD_SNIPPET
+    tools.write_text("RUN install-compiler\n")
+    (root / "toy" / "runtime.yaml").write_text(YAML.replace("fetch:\n  lib", "x-none:\n  lib"))
+    spec = assets.runtimes(root)["toy2"]
+    first = layers.build_image(engine, spec, Silent())
+    assert first is not None and first.startswith("fnctl/build:")
+    assert layers.build_image(engine, spec, Silent()) == first
+    tools.write_text("RUN install-compiler --newer\n")
+    second = layers.build_image(engine, spec, Silent())
+    assert second != first
+    (root / "toy" / "agent.toy").write_text("another\n")
+    assert layers.build_image(engine, spec, Silent()) != second
+    (root / "toy" / "agent.toy").write_text("agent\n")
+    (root / "toy" / "runtime.yaml").write_text(YAML)
+    assert digests(root, "toy2") == sandboxes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fnctl.errors import ConfigError, NotFound, UsageError
 from fnctl.gateway.index import index_page
 from fnctl.gateway.routes import Index, Match, MethodNotAllowed, Redirect, Routes
 from fnctl.gateway.target import normal_path
-from fnctl.model import Function, HttpTrigger
+from fnctl.model import Contract, Function, HttpTrigger
 
 
 def function(name: str, *triggers: HttpTrigger) -> Function:
@@ -109,6 +110,21 @@ def test_parameters_are_sent_as_a_query_string() -> None:
     assert isinstance(match, Match)
     assert match.headers == b"X-Fnctl-Params: user=a%20b&path=x%2Fy%2Fz\r\n"
     assert match.target == b"/files/a%20b/x/y%2Fz?q=1"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "headers"),
+    [
+        (HttpTrigger("/items/{id}", frozenset({"GET"})), b"X-Fnctl-Params: id=7\r\nX-Fnctl-Route: /items/{id}\r\n"),
+        (HttpTrigger("/items/{id}"), b"X-Fnctl-Params: id=7\r\nX-Fnctl-Route: ANY /items/{id}\r\n"),
+        (HttpTrigger("/{rest...}"), b"X-Fnctl-Route: ANY /{rest...}\r\n"),
+    ],
+)
+def test_a_lambda_function_is_told_its_route(trigger: HttpTrigger, headers: bytes) -> None:
+    routes = Routes([replace(function("api", trigger), contract=Contract.LAMBDA)])
+    match = routes.match(b"localhost", b"GET", b"/items/7")
+    assert isinstance(match, Match)
+    assert match.headers == headers
 
 
 def test_a_fixed_segment_is_before_a_parameter_unless_its_method_differs() -> None:

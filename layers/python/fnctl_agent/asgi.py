@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fnctl_agent import logs
 from fnctl_agent.exchange import error_body
+from fnctl_agent.later import Later
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wire import ID_HEADER
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 NEVER_S = 10 * 365 * 86400.0  # idle connections belong to the host: it closes them
 SHUTDOWN_S = 2.0  # for the lifespan's end after an ephemeral invocation

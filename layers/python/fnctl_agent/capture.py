@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fnctl_agent.interface import Found, Kind, classify
 from fnctl_agent.listening import Address, Listening
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Taker(Protocol):
@@ -38,20 +39,22 @@ class Taker(Protocol):
 
 def capture(taker: Taker) -> None:
     """From now on, serving calls of the main thread go to `taker`: in modules as they are imported."""
-    sys.meta_path.insert(0, _Hook(taker))
+    sys.meta_path.insert(0, _Hook(taker))  # type: ignore[arg-type]
     if (present := sys.modules.get("socketserver")) is not None:  # where the standard library was loaded ahead
         _patch_socketserver(present, taker)
-    _patch_loop(asyncio.base_events.BaseEventLoop, taker)
+    if (present := sys.modules.get("asyncio.base_events")) is not None:
+        _patch_loop(present.BaseEventLoop, taker)
     Listening(taker.bind, taker.relay).watch()
 
 
-class _Hook(MetaPathFinder):
+class _Hook:
     """Finds nothing itself: lets the other finders find, and patches the few modules that serve after they ran."""
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
         self._patches = {
             "socketserver": _patch_socketserver,
+            "asyncio.base_events": lambda module, taker: _patch_loop(module.BaseEventLoop, taker),
             "flask.app": _patch_flask,
             "werkzeug.serving": _patch_werkzeug,
             "uvicorn.main": _patch_uvicorn_main,

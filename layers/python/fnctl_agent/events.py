@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fnctl_agent.contracts.binding import Binding, Load, Refused, received
 from fnctl_agent.exchange import Application
 from fnctl_agent.interface import Found
+from fnctl_agent.later import Later
 from fnctl_agent.wire import Request, Response, reason
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 
 def events(found: Found, load: Load, loop: asyncio.AbstractEventLoop | None) -> Application:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import inspect
 import os
@@ -12,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fnctl_agent import forking, logs, program, relay
 from fnctl_agent.asgi import AsgiSite, StartupFailed
@@ -20,9 +19,15 @@ from fnctl_agent.control import Control, dial
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.later import Later
 from fnctl_agent.listening import Address
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 LISTENS_S = 1.0  # between looks whether anybody still listens, of a program whose main thread has ended
 
@@ -44,12 +49,17 @@ class Hosting:
         self._started = time.monotonic()
         self._single = load["model"] == "ephemeral"
         self._thresholds = gc.get_threshold()
+        self._then: Callable[[], None] = lambda: None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._taken = False  # something is served: the one thing that this process serves
         self._port: int | None = None  # where a program listens for itself
         self._relay: relay.Relay | None = None
         self._watch: relay.Watch | None = None
+
+    def when_loaded(self, then: Callable[[], None]) -> None:
+        """Called once the load is over, before anything is served."""
+        self._then = then
 
     def watch(self) -> None:
         """Look for a program that listens on `$PORT` in a way that is not captured. Until something is served."""
@@ -208,6 +218,7 @@ class Hosting:
         return events(found, self._load, loop)
 
     def _loaded(self, kind: str, *, fork: bool) -> None:
+        self._then()
         if gc.get_threshold()[0] == 0:  # else the user's code has set its own
             gc.set_threshold(*self._thresholds)
         ms = round((time.monotonic() - self._started) * 1000, 1)

@@ -6,25 +6,23 @@ import gc
 import os
 import sys
 
-from fnctl_agent import logs, program, standalone, vendored
+from fnctl_agent import contracts, logs, program, vendored
 from fnctl_agent.capture import capture
-from fnctl_agent.contracts import contract_of
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
+from fnctl_agent.pack import AHEAD, Packed
 from fnctl_agent.preload import preload
+from fnctl_agent.vendored import Servers
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def main() -> None:
+def main(packed: Packed) -> None:
     """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
-    servers = vendored.load()
-    if os.environ.pop("FNCTL_PRELOAD", "1") != "0":  # booted for a known function, that would be time for nothing
-        preload()
-        servers.preload()
-    gc.collect()
-    gc.freeze()  # what is here by now stays: no later collection has to look at it
+    servers, ahead = _boot(packed)
     if "--serve" in sys.argv:
+        from fnctl_agent import standalone
+
         standalone.run(servers)
         return
     logs.install(marked=True)
@@ -32,23 +30,43 @@ def main() -> None:
     writable = _writable()
     control = Control(root)
     control.hello(RUNTIME)
-    load = control.wait_load()
+    packed = Packed()
+    load = control.wait_load(packed.read_ahead)
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
     hosting.pause_collections()
+    packed.read_of(load["root"], library=not ahead)
+    packed.use()
+    hosting.when_loaded(packed.close)
     capture(hosting)
     try:
-        contract = contract_of(load)
+        contract = contracts.contract_of(load)
         for name, value in contract.environment(load).items():
             os.environ.setdefault(name, value)
         program.prepare(load["root"], load["handler"])
         if load["handler"].endswith(".py"):
             hosting.watch()
-        found = program.run(load, contract)
+        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
     hosting.stay()
     hosting.serve(found)
+
+
+def _boot(packed: Packed) -> tuple[Servers, bool]:
+    """Import what is needed whatever the function; `FNCTL_PRELOAD` says whether to import ahead, too."""
+    servers = vendored.load()
+    contracts.contract_of({})  # what most functions are called by
+    ahead = os.environ.pop("FNCTL_PRELOAD", "1") != "0"
+    if ahead:  # booted for a known function, that would be time for nothing
+        packed.read(AHEAD)
+        preload()
+        servers.preload()
+        gc.collect()
+    packed.close()
+    gc.freeze()  # what is here by now stays: no later collection has to look at it
+    gc.enable()
+    return servers, ahead
 
 
 def _writable() -> list[bytes] | None:

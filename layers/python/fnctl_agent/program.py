@@ -50,8 +50,11 @@ def _show(packages: Path) -> None:
         os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
 
 
-def run(load: Load, contract: Contract) -> Found:
-    """Run user code until there is something to serve. A main program that serves does not return from here."""
+def run(load: Load, contract: Contract, code: types.CodeType | None = None) -> Found:
+    """Run user code until there is something to serve. A main program that serves does not return from here.
+
+    `code`: the main program, compiled before.
+    """
     root, handler = load["root"], load["handler"]
     if not handler.endswith(".py"):
         return contract.find(load, lambda name: _resolve(root, name))
@@ -59,16 +62,20 @@ def run(load: Load, contract: Contract) -> Found:
         raise NoSuchHandler(
             f'the contract {load["contract"]} calls a function: the handler is module.attr, not "{handler}"'
         )
-    return _run_file(load, contract)
+    return _run_file(load, contract, code)
 
 
-def _run_file(load: Load, contract: Contract) -> Found:
+def compiled(path: Path) -> types.CodeType:
+    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+
+
+def _run_file(load: Load, contract: Contract, code: types.CodeType | None) -> Found:
     handler = load["handler"]
     path = Path(load["root"], handler)
     if not path.is_file():
         raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(load['root'])})")
     sys.argv = [handler, *_arguments(path)]
-    main = _execute(path)
+    main = _execute(path, code)
     for name in _APPS:
         if callable(found := main.__dict__.get(name)):
             return contract.adopt(found, name, load)
@@ -84,12 +91,12 @@ def _arguments(path: Path) -> list[str]:
     return ["runserver", "--noreload", f"127.0.0.1:{os.environ['PORT']}"]
 
 
-def _execute(path: Path) -> types.ModuleType:
-    """Run a file as the main module."""
+def _execute(path: Path, code: types.CodeType | None = None) -> types.ModuleType:
+    """Run a file as the main module; `code`: it, compiled before."""
     main = sys.modules["__main__"]
     main.__file__ = str(path)
     main.__loader__ = SourceFileLoader("__main__", str(path))
-    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), main.__dict__)
+    exec(code or compiled(path), main.__dict__)
     return main
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import json
@@ -12,18 +11,25 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fnctl_agent import logs, program
+from fnctl_agent import logs, pack, program
 from fnctl_agent.asgi import AsgiSite
 from fnctl_agent.capture import capture
 from fnctl_agent.contracts import contract_of
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind
+from fnctl_agent.later import Later
 from fnctl_agent.listening import Address
+from fnctl_agent.pack import Packed
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wsgi import wsgi
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Later("asyncio")
 
 IDLE_S = 75.0  # a client's connection may be silent this long
 
@@ -39,14 +45,15 @@ def run(servers: Servers) -> None:
     # As PID 1 there is no default action for a signal.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    site = _Standalone(load, port, servers)
+    packed = pack.use(load["root"], library=False)
+    site = _Standalone(load, port, servers, packed)
     capture(site)
     program.prepare(load["root"], load["handler"])
     try:
         contract = contract_of(load)
         for name, value in contract.environment(load).items():
             os.environ.setdefault(name, value)
-        found = program.run(load, contract)
+        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
     except Exception as error:
         sys.stderr.write(program.trace(error) or f"{error}\n")
         sys.exit(1)
@@ -56,14 +63,16 @@ def run(servers: Servers) -> None:
 class _Standalone:
     """One function on one port."""
 
-    def __init__(self, load: Mapping[str, Any], port: int, servers: Servers) -> None:
+    def __init__(self, load: Mapping[str, Any], port: int, servers: Servers, packed: Packed) -> None:
         self._load = load
         self._port = port
         self._servers = servers
+        self._packed = packed
         self._bound: set[str] = set()
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
     def serve(self, found: Found) -> None:
+        self._packed.close()
         if found.kind is Kind.ASGI:
             asyncio.run(self.serve_in_loop(found))
         elif found.kind is Kind.SOCKETSERVER:
@@ -73,6 +82,7 @@ class _Standalone:
             self._accept(lambda sock: serve(sock, application, self._servers, single=False))
 
     async def serve_in_loop(self, found: Found) -> None:
+        self._packed.close()
         site = AsgiSite(found.target, self._servers)
         await site.startup()
         server = await asyncio.get_running_loop().create_server(site.listen_factory(), "0.0.0.0", self._port)

@@ -16,7 +16,7 @@ from fnctl.build import layers
 from fnctl.engine.docker import DockerEngine
 from fnctl.progress import Silent
 
-RUNTIMES = ("node24", "python3.13")
+RUNTIMES = ("node24", "php8.4", "python3.13")
 
 Start = Callable[..., SandboxHost]
 Place = Callable[..., SandboxHost]
@@ -87,6 +87,18 @@ def workshop(
 def node_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
     wanted = {"express": "^5", "koa": "^3", "fastify": "^5", "ws": "^8"}
     return workshop("node24", ("package.json", json.dumps({"name": "tested", "dependencies": wanted})))
+
+
+@pytest.fixture(scope="session")
+def node_platforms(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
+    """What functions of other platforms bring with them."""
+    wanted = {
+        "@webserverless/fc-express": "^1",
+        "@google-cloud/functions-framework": "^5",
+        "cloudevents": "^10",
+        "express": "^4",
+    }
+    return workshop("node24", ("package.json", json.dumps({"name": "platforms", "dependencies": wanted})))
 
 
 @pytest.fixture(scope="session")

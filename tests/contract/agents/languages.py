@@ -14,6 +14,11 @@ class Language:
     files: Mapping[str, str]
     program: str  # a web app, run as the main program
     broken: tuple[str, int]  # a file that does not parse, and the line
+    syntax_error: str = "SyntaxError"
+    forks: bool = False  # an ephemeral invocation is a fork of its agent's
+    # A program starts, listens, and sees bodies as they come; a page is run for each request, when its body is there.
+    serves_by_listening: bool = True
+    web_end: tuple[int, int] = (7, 0)  # exit code and signal of the web app's /exit
 
     def __str__(self) -> str:
         return self.runtime
@@ -24,11 +29,11 @@ const fs = require('fs');
 const net = require('net');
 const { spawn } = require('child_process');
 
-exports.echo = async (event, context) => ({ event, context: { ...context, left: context.remainingMs() > 0 } });
+exports.mirror = async (event, context) => ({ event, context: { ...context, left: context.remainingMs() > 0 } });
 exports.text = () => 'plain';
 exports.bytes = async () => Buffer.from([0, 1, 255]);
 exports.nothing = () => null;
-exports.list = () => [1, 'two', null];
+exports.items = () => [1, 'two', null];
 exports.full = () => ({ statusCode: 201, headers: { 'X-A': 'b', 'Set-Cookie': ['a=1', 'b=2'] }, body: { made: true } });
 exports.base64 = () => ({ statusCode: 200, body: 'AAH/', isBase64Encoded: true });
 exports.raises = () => { throw new TypeError('it broke'); };
@@ -109,7 +114,7 @@ http.createServer((request, response) => {
 _PYTHON_EVENTS = r"""
 import asyncio, os, socket, subprocess, sys, time
 
-async def echo(event, context):
+async def mirror(event, context):
     names = ("id", "function", "version", "memory_mb", "deadline_ms")
     told = {name: getattr(context, name) for name in names}
     return {"event": event, "context": {**told, "left": context.remaining_ms() > 0}}
@@ -117,7 +122,7 @@ async def echo(event, context):
 def text(event, context): return "plain"
 async def bytes(event, context): return b"\0\1\xff"
 def nothing(event, context): return None
-def list(event, context): return [1, "two", None]
+def items(event, context): return [1, "two", None]
 def full(event, context):
     return {"statusCode": 201, "headers": {"X-A": "b", "Set-Cookie": ["a=1", "b=2"]}, "body": {"made": True}}
 def base64(event, context): return {"statusCode": 200, "body": "AAH/", "isBase64Encoded": True}
@@ -203,6 +208,93 @@ def stream(body):
 print("listening")
 """
 
+_PHP_EVENTS = r"""<?php
+function mirror(array $event, object $context): array {
+    return ['event' => $event, 'context' => [...get_object_vars($context), 'left' => $context->remaining_ms() > 0]];
+}
+function text() { return 'plain'; }
+function bytes() { return "\0\1\xff"; }
+function nothing() { return null; }
+function items() { return [1, 'two', null]; }
+function full() {
+    $headers = ['X-A' => 'b', 'Set-Cookie' => ['a=1', 'b=2']];
+    return ['statusCode' => 201, 'headers' => $headers, 'body' => ['made' => true]];
+}
+function base64() { return ['statusCode' => 200, 'body' => 'AAH/', 'isBase64Encoded' => true]; }
+function raises() { throw new TypeError('it broke'); }
+function bad_status() { return ['statusCode' => 999]; }
+function bad_json() { return ['a' => NAN]; }
+function bad_header() { return ['statusCode' => 200, 'headers' => ['X-A' => "b\r\nX-Evil: 1"], 'body' => '']; }
+function logs($event) {
+    echo "one {$event['path']}\n";
+    error_log('two');
+    fwrite(fopen('php://stderr', 'w'), 'thr');
+    echo 'ee';
+}
+function dies() { exit(3); }
+function env() {
+    $internal = array_values(array_filter(array_keys(getenv()), fn ($name) => str_starts_with($name, 'FNCTL')));
+    return ['greeting' => $_ENV['GREETING'], 'home' => getenv('HOME'), 'internal' => $internal, 'cwd' => getcwd()];
+}
+function hangs() { echo "hanging\n"; for (;;); }
+
+$count = 0;
+function residue() {
+    global $count, $left;
+    $listed = fn ($folder) => array_values(array_diff(scandir($folder), ['.', '..']));
+    $known = ['1', (string) getmypid(), (string) posix_getppid()];
+    $seen = [
+        'count' => $count,
+        'leaked' => getenv('LEAK') ?: null,
+        'tmp' => $listed('/tmp'),
+        'shm' => $listed('/dev/shm'),
+        'processes' => count(array_diff(array_filter(scandir('/proc'), ctype_digit(...)), $known)),
+        'abstract' => str_contains(file_get_contents('/proc/net/unix'), '@left-behind'),
+    ];
+    $count += 1;
+    putenv('LEAK=yes');
+    mkdir('/tmp/deep/' . str_repeat('d/', 300), recursive: true);
+    touch('/tmp/deep/locked');
+    chmod('/tmp/deep', 0);
+    touch("/tmp/new\nline");
+    touch("/tmp/\xff\xfe");
+    symlink('/fn/app', '/tmp/link');
+    touch("/dev/shm/\u{1f600} ");
+    exec('setsid -f sleep 1000 > /dev/null 2>&1');
+    $left = stream_socket_server("unix://\0left-behind");
+    return $seen;
+}
+"""
+
+_PHP_WEB = r"""<?php
+error_log('listening');
+switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
+    case '/digest':
+        echo sha1(file_get_contents('php://input'));
+        break;
+    case '/barrier':
+        touch('/tmp/barrier-' . getmypid());
+        while (count(glob('/tmp/barrier-*')) < 2) {
+            usleep(1000);
+        }
+        echo 'both';
+        break;
+    case '/large':
+        echo str_repeat('x', 5_000_000);
+        break;
+    case '/head':
+        header('X-Kept: As-Is');
+        http_response_code(418);
+        echo 'teapot';
+        break;
+    case '/exit':
+        posix_kill(getmypid(), SIGKILL);
+        break;
+    default:
+        echo "$_SERVER[REQUEST_METHOD] $_SERVER[REQUEST_URI] $_SERVER[REMOTE_ADDR]";
+}
+"""
+
 NODE = Language(
     runtime="node24",
     files={"events.js": _NODE_EVENTS, "web.js": _NODE_WEB, "broken.js": "const a = 1;\nconst a = 2;\n"},
@@ -214,5 +306,16 @@ PYTHON = Language(
     files={"events.py": _PYTHON_EVENTS, "web.py": _PYTHON_WEB, "broken.py": "a = 1\nif a\n    a = 2\n"},
     program="web.py",
     broken=("broken.py", 2),
+    forks=True,
 )
-LANGUAGES = (NODE, PYTHON)
+PHP = Language(
+    runtime="php8.4",
+    files={"events.php": _PHP_EVENTS, "web.php": _PHP_WEB, "broken.php": "<?php\n$a = = 2;\n"},
+    program="web.php",
+    broken=("broken.php", 2),
+    syntax_error="ParseError",
+    forks=True,
+    serves_by_listening=False,
+    web_end=(0, 9),
+)
+LANGUAGES = (NODE, PYTHON, PHP)

@@ -221,7 +221,10 @@ class SandboxHost:
 
     def load(self, handler: str, **fields: Any) -> Message:
         self.send_load(handler, **fields)
-        loaded = self.agent.expect("loaded")
+        loaded = self.agent.receive()
+        while loaded is not None and loaded["op"] == "waiting":
+            loaded = self.agent.receive()
+        assert loaded is not None and loaded["op"] == "loaded", loaded
         self._connection = self.accept_data()
         return loaded
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Start
+from contract_bench import Bench
 from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -31,6 +32,15 @@ app.use(async (context) => {
 });
 app.listen({ port: process.env.PORT, host: '0.0.0.0' });
 """,
+    "express as an ES module": """
+import express from 'express';
+const app = express();
+app.use(express.json());
+app.post('/', (request, response) => response.json({ ip: request.ip, got: request.body }));
+await new Promise((done) => setTimeout(done, 1));
+app.listen(process.env.PORT);
+export default app;
+""",
     "fastify": """
 const fastify = require('fastify')();
 fastify.post('/', async (request) => ({ ip: request.ip, got: request.body }));
@@ -41,8 +51,9 @@ fastify.listen({ port: Number(process.env.PORT) }).then((address) => console.log
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_frameworks(start: Start, node_packages: Path, name: str) -> None:
-    host = start(RUNTIME, {"app.js": FRAMEWORKS[name]}, extra=node_packages)
-    assert host.load("app.js")["kind"] == "web"
+    file = "app.mjs" if "import " in FRAMEWORKS[name] else "app.js"
+    host = start(RUNTIME, {file: FRAMEWORKS[name]}, extra=node_packages)
+    assert host.load(file)["kind"] == "web"
     for _ in range(2):
         answer = host.request("POST", body=b'{"a":1}', headers={"Content-Type": "application/json"})
         assert answer.json == {"ip": "127.0.0.1", "got": {"a": 1}}
@@ -62,6 +73,29 @@ def test_an_exported_app_is_served_without_listen(start: Start, node_packages: P
     host = start(RUNTIME, {"app.js": EXPORTS[name]}, extra=node_packages)
     assert host.load("app.it")["kind"] == "web"
     assert host.request().body == b"hello"
+
+
+# A main program that does not listen, but exports an app, as other hosts of such apps take it.
+UNHEARD = {
+    "express.js": "const app = require('express')();\napp.get('/', (q, s) => s.send('hello'));\n"
+    "module.exports = app;\n",
+    "express.mjs": "import express from 'express';\nconst app = await Promise.resolve(express());\n"
+    "app.get('/', (q, s) => s.send('hello'));\nexport default app;\n",
+    "koa.mjs": "import Koa from 'koa';\nconst app = new Koa();\napp.use((c) => { c.body = 'hello'; });\n"
+    "export default app;\n",
+    "fastify.mjs": "import Fastify from 'fastify';\nexport const app = Fastify();\n"
+    "app.get('/', async () => 'hello');\n",
+    "plain.js": "module.exports = (req, res) => { res.end('hello'); };\n",
+    "server.mjs": "import http from 'node:http';\nexport const server = http.createServer((q, s) => s.end('hello'));\n",
+}
+
+
+def test_a_main_program_that_only_exports_its_app(start: Start, node_packages: Path) -> None:
+    functions = Bench(start(RUNTIME, UNHEARD, extra=node_packages))
+    for name in UNHEARD:
+        functions.boot()
+        assert functions.host.load(name)["kind"] == "web", name
+        assert functions.call().body == b"hello", name
 
 
 MAINS = {

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from container import Container, docker
 from languages import LANGUAGES, Language
-from sandbox_host import WAIT_S
 
 from fnctl import assets
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
-
-
-def docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60)
-    return (done.stdout + done.stderr).strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    name: str
-
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """The first answer, as soon as the server is up."""
-        address = docker("port", self.name, "9000/tcp").splitlines()[0]
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            client = http.client.HTTPConnection(address, timeout=WAIT_S)
-            with contextlib.closing(client):
-                try:
-                    client.request(method, path, body=body, headers={"Content-Type": "application/json"})
-                    response = client.getresponse()
-                    return response.status, response.read()
-                except (ConnectionError, http.client.HTTPException):
-                    if time.monotonic() > deadline:
-                        raise AssertionError(docker("logs", self.name)) from None
-                    time.sleep(0.05)
-
-    def stop(self) -> int:
-        """`docker stop`; the exit code."""
-        docker("stop", "-t", "20", self.name)
-        return int(docker("inspect", "-f", "{{.State.ExitCode}}", self.name))
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
 
 @pytest.fixture(params=LANGUAGES, ids=str)
@@ -57,26 +22,34 @@ def language(request: pytest.FixtureRequest) -> Language:
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def serving(
-    request: pytest.FixtureRequest, language: Language, sandbox_image: str, tmp_path: Path
-) -> Iterator[Container]:
-    handler = request.param.replace("PROGRAM", language.program)
-    for name, text in language.files.items():
-        (tmp_path / name).write_text(text)
+@contextlib.contextmanager
+def standing(image: str, folder: Path, runtime: str, handler: str, **fields: str) -> Iterator[Container]:
+    """A container that serves what is in `folder`, as a shipped image would."""
     load = {"function": "f", "version": "v", "handler": handler, "root": "/fn/app", "model": "resident",
-            "env": {"GREETING": "hi"}, "concurrency": 8, "timeout_ms": 1000, "memory_mb": 64, "port": 3000}  # fmt: skip
+            "env": {"GREETING": "hi"}, "concurrency": 8, "timeout_ms": 1000, "memory_mb": 64, "port": 3000,
+            **fields}  # fmt: skip
     name = f"fnctl-test-{uuid.uuid4().hex[:12]}"
-    tmp_path.chmod(0o755)
+    folder.chmod(0o755)
     docker(
         "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
-        "--label", "dev.fnctl=1", "-v", f"{tmp_path}:/fn/app:ro", sandbox_image,
-        *assets.runtimes()[language.runtime].agent, "--serve",
+        "--label", "dev.fnctl=1", "-v", f"{folder}:/fn/app:ro", image,
+        *assets.runtimes()[runtime].agent, "--serve",
     )  # fmt: skip
     try:
         yield Container(name)
     finally:
         docker("rm", "-f", name)
+
+
+@pytest.fixture
+def serving(
+    request: pytest.FixtureRequest, language: Language, sandbox_image: str, tmp_path: Path
+) -> Iterator[Container]:
+    for name, text in language.files.items():
+        (tmp_path / name).write_text(text)
+    handler = request.param.replace("PROGRAM", language.program)
+    with standing(sandbox_image, tmp_path, language.runtime, handler) as container:
+        yield container
 
 
 @pytest.mark.parametrize("serving", ["PROGRAM"], indirect=True)
@@ -87,7 +60,7 @@ def test_a_web_app_listens_on_the_port(serving: Container) -> None:
     assert serving.stop() == 0
 
 
-@pytest.mark.parametrize("serving", ["events.echo"], indirect=True)
+@pytest.mark.parametrize("serving", ["events.mirror"], indirect=True)
 def test_a_handler_is_invoked_over_http(serving: Container) -> None:
     status, body = serving.request("POST", "/a?b=1", b'{"x":1}')
     assert status == 200
@@ -106,3 +79,29 @@ def test_lines_go_out_without_marks(serving: Container) -> None:
 def test_a_load_error_ends_the_container(serving: Container) -> None:
     assert docker("wait", serving.name) == "1"
     assert "missing" in docker("logs", serving.name)
+
+
+CONTRACTS = [
+    ("node24", "index.js", "exports.handler = async (event) => ({ at: event.rawPath });\n", "lambda"),
+    ("node24", "index.js", "let n;\nexports.start = (context, done) => { n = '/x'; done(); };\n"
+     "exports.handler = (event, context, callback) => callback(null, { at: n });\n", "fc-event"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("runtime", "file", "text", "contract"), CONTRACTS, ids=["lambda", "fc-event"])
+def test_a_contract_is_honoured(
+    sandbox_image: str, tmp_path: Path, runtime: str, file: str, text: str, contract: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    fields = {"initializer": "index.start"} if contract == "fc-event" else {}
+    with standing(sandbox_image, tmp_path, runtime, "index.handler", contract=contract, **fields) as container:
+        status, body = container.request("GET", "/x")
+        assert (status, json.loads(body)) == (200, {"at": "/x"})
+        assert container.stop() == 0
+
+
+def test_an_app_that_is_only_exported_is_served(sandbox_image: str, tmp_path: Path) -> None:
+    (tmp_path / "index.mjs").write_text("export default (req, res) => res.end(req.url);\n")
+    with standing(sandbox_image, tmp_path, "node24", "index.mjs") as container:
+        assert container.request("GET", "/x") == (200, b"/x")
+        assert container.stop() == 0

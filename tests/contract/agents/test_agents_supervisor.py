@@ -11,7 +11,7 @@ from sandbox_host import WAIT_S, SandboxHost, running
 from fnctl import assets
 from fnctl.engine.docker import DockerEngine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
 PERL = "/usr/bin/perl"
 

@@ -6,7 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from fnctl.model import RuntimeSpec, StartKind
 from fnctl.policy import PoolPolicy, PoolRules, Targets
+from fnctl.runtime.tiers import shares
 from tests.unit.runtime.played import NODE, PYTHON, Stage1, until
 from tests.unit.runtime.test_scheduler import play
 
@@ -30,10 +34,37 @@ def test_boots_of_one_runtime_make_room_for_those_of_another(tmp_path: Path) -> 
         await stage.start()
         await until(lambda: waiting(stage) == {NODE.name: 3})
         policy.wanted = Targets(0, {NODE.name: 1, PYTHON.name: 2})
-        stage.pool.first_call(PYTHON.name)
+        stage.pool.first_call(stage.code())
         await until(lambda: waiting(stage) == {NODE.name: 1, PYTHON.name: 2})
 
     play(tmp_path, history, policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("warm", "runtimes", "booted"),
+    [
+        (3, (NODE,), {NODE.name: 3}),
+        (3, (NODE, PYTHON), {NODE.name: 2, PYTHON.name: 1}),
+        (1, (NODE, PYTHON), {NODE.name: 1}),
+        (3, (), {}),
+        (0, (NODE,), {}),
+    ],
+)
+def test_a_pool_that_does_not_learn_is_booted_for_as_many_first_calls_as_it_is_warm_for(
+    warm: int, runtimes: tuple[RuntimeSpec, ...], booted: dict[str, int]
+) -> None:
+    assert shares(warm, runtimes) == Targets(warm, booted)
+
+
+def test_a_burst_as_large_as_the_pool_finds_every_runtime_booted(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        names = ["one", "two", "three"]
+        await stage.start(*(stage.code(name=name) for name in names))
+        assert waiting(stage) == {NODE.name: 3, None: 3}
+        leases = [await stage.lease(name) for name in names]
+        assert [lease.start for lease in leases] == [StartKind.RUNTIME] * 3
+
+    play(tmp_path, history, warm=3)
 
 
 def waiting(stage: Stage1) -> Counter[str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,7 +101,7 @@ def received(request: Request, load: Load) -> Call:
     body = request.body()
     deadline = request.header(DEADLINE_HEADER)
     return Call(
-        id=request.invocation or str(uuid.uuid4()),
+        id=request.invocation or _own_id(),
         deadline_ms=int(deadline) if deadline else int(time.time() * 1000) + load["timeout_ms"],
         method=request.method,
         target=request.target,
@@ -110,6 +109,12 @@ def received(request: Request, load: Load) -> Call:
         raw_headers=request.headers,
         body=body,
     )
+
+
+def _own_id() -> str:
+    import uuid  # needed without a host only
+
+    return str(uuid.uuid4())
 
 
 def remaining_ms(deadline_ms: int) -> int:

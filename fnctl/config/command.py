@@ -1,0 +1,48 @@
+"""`command:` of fnctl.yaml: a line or a list → a program's words, and whether the first is there. Reads names only."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+# Where dependencies are installed when the function is built: what lies there is not in the folder yet.
+_BUILT = ("node_modules/", ".fnctl/")
+
+
+def command_words(value: object) -> tuple[str, ...]:
+    """The words. A line is split by the rules of POSIX shells for quotes; nothing else of a shell is done to it.
+
+    ValueError (`what; hint`) for what is no command.
+    """
+    if isinstance(value, str):
+        try:
+            words = tuple(shlex.split(value))
+        except ValueError as error:
+            raise ValueError(f"cannot be split into words: {str(error).lower()}; close the quote") from error
+    elif isinstance(value, list | tuple):
+        if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in value):
+            raise ValueError("holds something that is not a word; quote each word that YAML could read otherwise")
+        words = tuple(str(word) for word in value)
+    else:
+        raise ValueError("is neither a list of words nor a line; write [gunicorn, app:app] or gunicorn app:app")
+    if not words or not words[0]:
+        raise ValueError("names no program; write the program and its arguments: [gunicorn, app:app]")
+    if any("\0" in word for word in words):
+        raise ValueError("holds a NUL character; no program can be given one")
+    return words
+
+
+def unfit_program(word: str, folder: Path) -> tuple[str, str] | None:
+    """What is wrong with a command's first word, and a hint. Only a word with a slash is a file of the folder; what
+    stands on the PATH shows in the sandbox."""
+    if "/" not in word or os.path.isabs(word) or os.path.normpath(word).startswith(_BUILT):  # noqa: PTH117
+        return None
+    path = (folder / word).resolve()
+    if not path.is_relative_to(folder):
+        return f"`{word}` is outside of its folder", "put the program into `path`"
+    if not path.is_file():
+        return f"`{word}` is not in {folder.name}/", "a word with a slash is a file in `path`; one without, on the PATH"
+    if not os.access(path, os.X_OK):
+        return f"`{word}` may not be executed", f"chmod +x {word}"
+    return None

@@ -1,0 +1,110 @@
+"""Writes packs (pack.py) of what was noted while something was loaded (noting.py). Not the loading."""
+
+# ruff: noqa: PTH123
+from __future__ import annotations
+
+import marshal
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+from re import _compiler as sre  # type: ignore[attr-defined]
+from types import CodeType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from fnctl_agent.pack import FORMAT, HERE, LIBRARY, OWN
+
+if TYPE_CHECKING:
+    from fnctl_agent.pack import Entry, Pattern
+
+Seen = Mapping[str, tuple[list[str], ModuleSpec]]
+Found = tuple[str, bool, CodeType | None]  # a module's file, whether it is a package, and its code
+MOST_PATTERNS = 256  # half of what `re` keeps
+
+
+def write_load(seen: Seen, folder: str, root: str, main: CodeType | None) -> None:
+    """What was loaded from `root` goes to one file, what was loaded from anywhere else to the other."""
+    own, library = _Part(), _Part()
+    for name, searched, found in _packable(seen, root):
+        (own if found[0].startswith(f"{root}/") else library).add(name, searched, *found)
+    own.write(f"{folder}/{OWN}", _patterns(), main)
+    library.write(f"{folder}/{LIBRARY}", [], None)
+
+
+def write_boot(seen: Seen, file: str) -> None:
+    """What the agent itself imported, and the patterns that were compiled by now."""
+    part = _Part()
+    for name, searched, found in _packable(seen, HERE):
+        part.add(name, searched, *found)
+    part.write(file, _patterns(), None)
+
+
+def _packable(seen: Seen, root: str) -> Iterator[tuple[str, list[str], Found]]:
+    for name, (searched, spec) in list(seen.items()):
+        found = _of(spec)
+        if found is not None and not any(_can_change(place, root) for place in searched):
+            yield name, searched, found
+
+
+def _patterns() -> list[Pattern]:
+    """The patterns that `re` has in its cache by now, as they would be looked up there."""
+    asked = [key for key in re._cache if key[0] in (str, bytes)]  # type: ignore[attr-defined]
+    return [(pattern, int(flags), _compiled(pattern, flags)) for _, pattern, flags in asked[-MOST_PATTERNS:]]
+
+
+def _compiled(pattern: Any, flags: int) -> tuple[Any, ...]:
+    """What `re` asks its engine for, to have this pattern."""
+    engine, asked = sre._sre, []
+    sre._sre = SimpleNamespace(**{**vars(engine), "compile": lambda *arguments: asked.append(arguments)})
+    try:
+        sre.compile(pattern, flags)
+    finally:
+        sre._sre = engine
+    [(source, all_flags, code, *groups)] = asked
+    # the opcodes are of a kind of int that knows its name, which a pack has no room for
+    return (source, int(all_flags), [int(word) for word in code], *groups)
+
+
+class _Part:
+    """One file of a pack, as it grows."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._searched: list[list[str]] = []
+        self._data = bytearray()
+
+    def add(self, name: str, searched: list[str], file: str, package: bool, code: CodeType | None) -> None:
+        if searched not in self._searched:
+            self._searched.append(searched)
+        start = len(self._data)
+        if code is not None:
+            self._data += marshal.dumps(code)
+        self._entries[name] = (self._searched.index(searched), file, package, start, len(self._data))
+
+    def write(self, file: str, patterns: list[Pattern], main: CodeType | None) -> None:
+        index = marshal.dumps((self._entries, self._searched, patterns, main, len(self._data)))
+        with open(file, "wb") as stream:
+            stream.write(FORMAT + index + self._data)
+
+
+def _of(spec: ModuleSpec) -> Found | None:
+    """None for what is not found by Python's finder of files, or has no code."""
+    locations = spec.submodule_search_locations
+    if spec.origin is None or not spec.has_location:
+        return None
+    if type(spec.loader) is ExtensionFileLoader and locations is None:
+        return spec.origin, False, None
+    if type(spec.loader) is not SourceFileLoader:
+        return None
+    if locations is not None and list(locations) != [spec.origin.rpartition("/")[0]]:
+        return None
+    try:
+        code = spec.loader.get_code(spec.name)
+    except (ImportError, SyntaxError, OSError):
+        return None
+    return (spec.origin, locations is not None, code) if code is not None else None
+
+
+def _can_change(place: str, root: str) -> bool:
+    """Whether something else may be found in a searched folder at run time: only the bundle and the image are fixed."""
+    return not place.startswith((root, sys.prefix + "/lib", "/opt/fnctl/"))
