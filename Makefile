@@ -24,6 +24,7 @@ demo: setup ## Serve both todolists on http://127.0.0.1:8080 until Ctrl-C (HOST,
 	@cd templates/demo && exec $(CURDIR)/$(BIN)/fnctl run --host $(HOST) --port $(PORT)
 
 test: setup test-setup ## Run all tests, those on a real engine and in a browser too (ARGS: for pytest; JOBS: processes)
+	@$(BIN)/fnctl setup --runtime php8.4  # for tests of both processes, which would each make it
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 unit: $(STAMPS)/venv ## Run the tests that need no engine (ARGS, JOBS)

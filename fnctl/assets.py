@@ -201,7 +201,7 @@ def _detect(rule: dict[str, Any]) -> DetectRule:
 
 
 def _warm(rule: dict[str, Any], runtime: str) -> WarmRule:
-    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""))
+    return WarmRule(_words(rule["run"], runtime), suffix=rule.get("suffix", ""), ahead=bool(rule.get("ahead")))
 
 
 def _compile(rule: dict[str, Any], runtime: str) -> CompileRule:

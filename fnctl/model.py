@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
+DERIVED = ".fnctl/compile-cache"  # in a bundle: what its build made for its first load (build/bundle.py)
+
 
 class Model(enum.StrEnum):
     """The process model of a function."""
@@ -252,11 +254,13 @@ class WarmRule:
     The words `{handler}` and `{contract}` in `run` stand for the function's own, the latter empty where none is
     configured. The bundle lies at /fn/app, read-only; the cache is what the command leaves in /fn/cache. It counts in
     no digest, and a load that fails only leaves less of it. `suffix`: of a file that the folder must have, for there to
-    be anything to load.
+    be anything to load. `ahead`: the agent can read the cache before it is given the function (`ahead` in
+    layers/PROTOCOL.md).
     """
 
     run: tuple[str, ...]
     suffix: str = ""
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

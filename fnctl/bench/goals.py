@@ -32,6 +32,7 @@ GOALS = {
     "ephemeral-node-container": Goal(2, 4),
     "burst": Goal(4, 2),
     "crowd": Goal(1.2, 1.0),
+    "slow-clients": Goal(2.0, 1.2),
     "edit": Goal(300, 100),
     "memory-base": Goal(12, 4),
     "memory-instance": Goal(1.3, 1.0),

@@ -15,6 +15,7 @@ from fnctl.bench import (
     isolation,
     latency,
     proxy,
+    slow,
     startkinds,
     subject,
     throughput,
@@ -144,6 +145,8 @@ class Suite:
         self._session.ask(burst.QUESTION, lambda: burst.beside_one(burst.QUESTION, bursting, BURST, self._n))
         many, single = self._workshop.crowd(crowd.CROWD), self._workshop.crowd(1)
         self._session.ask(crowd.QUESTION, lambda: crowd.beside_one(crowd.QUESTION, many, single, TINY, self._n))
+        tiny, ask = self._subject(TINY), slow.QUESTION
+        self._session.ask(ask, lambda: slow.beside_none(ask, tiny, self._settings.duration_s, FEW))
 
     def _rest(self, express: Subject) -> None:
         ask, n = self._session.ask, self._n

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fnctl import model
 from fnctl.errors import BuildError
 
 # Beside the code, but no part of it: what a runtime made of the code for itself (V8's compile cache). It may be absent
 # or made anew at any time, and is not the same byte for byte from one making to the next.
-DERIVED = ".fnctl/compile-cache"
+DERIVED = model.DERIVED
 
 FILE, PROGRAM, LINK = "file", "program", "link"
 

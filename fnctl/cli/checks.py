@@ -19,6 +19,7 @@ DEEPEST_SOCKET = len("/projects/0123456789ab/slots/123456/supervisor.sock")
 
 # First runc of each branch without CVE-2025-31133, -52565 and -52881, by which a container writes to its host.
 FIXED_RUNC = {(1, 2): (1, 2, 8), (1, 3): (1, 3, 3)}
+UNFIXED_RUNC = re.compile(r"v?1\.4\.0-rc\.?[12]\b")  # and the candidates of the one after
 
 
 class Level(enum.StrEnum):
@@ -72,7 +73,8 @@ def _runc(version: str) -> Finding:
     if not parsed:
         return Finding("runc", Level.WARN, f"version unknown ({version or 'not told'})", "check `runc --version`")
     branch = parsed[:2]
-    if branch < min(FIXED_RUNC) or (branch in FIXED_RUNC and parsed < FIXED_RUNC[branch]):
+    old = branch < min(FIXED_RUNC) or (branch in FIXED_RUNC and parsed < FIXED_RUNC[branch])
+    if old or UNFIXED_RUNC.match(version):
         fix = "update runc to 1.2.8, 1.3.3 or later"
         return Finding("runc", Level.WARN, f"{version}: containers can escape (CVE-2025-31133)", fix)
     return Finding("runc", Level.OK, version)

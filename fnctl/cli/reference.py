@@ -83,8 +83,8 @@ def _configuration(schema: Mapping[str, Any]) -> Iterator[str]:
     yield "# fnctl.yaml\n"
     yield (
         "Durations are written `500ms`, `30s`, `2m`, `1h`; sizes `128m`, `1g`. `${NAME}` is filled in from the "
-        "environment, `${NAME:-default}` has a default, `$$` is a dollar. Top-level keys that begin with `x-` are "
-        "ignored. `fnctl schema` prints the JSON Schema.\n"
+        "environment or the `.env` beside the file, `${NAME:-default}` has a default, `$$` is a dollar. Top-level keys "
+        "that begin with `x-` are ignored. `fnctl schema` prints the JSON Schema.\n"
     )
     yield from _keys("The file", schema)
     for name, title in (
@@ -93,6 +93,7 @@ def _configuration(schema: Mapping[str, Any]) -> Iterator[str]:
         ("TriggerEntry", "functions.NAME.triggers[]"),
         ("HttpEntry", "functions.NAME.triggers[].http"),
         ("ServiceEntry", "services.NAME"),
+        ("SecretEntry", "secrets.NAME"),
     ):
         yield from _keys(title, schema["$defs"][name], schema["$defs"])
 
@@ -113,8 +114,9 @@ def _keys(title: str, place: Mapping[str, Any], defs: Mapping[str, Any] | None =
 
 
 def _type(each: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
-    if "anyOf" in each:
-        return " or ".join(_type(one, defs) for one in each["anyOf"] if one.get("type") != "null")
+    for choice in ("anyOf", "oneOf"):
+        if choice in each:
+            return " or ".join(_type(one, defs) for one in each[choice] if one.get("type") != "null")
     if "allOf" in each:
         return _type(each["allOf"][0], defs)
     if "$ref" in each:

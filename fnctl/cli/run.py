@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEARNING_FLOOR = 3
 MOST_WARM = 64
+LEAST_FILES = 256  # some 50 to begin with, 10 an instance, 2 a request in flight
 READY_FD = "FNCTL_READY_FD"  # a detached child says "ready" on this file descriptor
 
 
@@ -190,8 +191,17 @@ def spare_collections() -> None:
 
 
 def raise_descriptors() -> None:
-    """A connection of a client takes a file descriptor, and so does one to an instance: use all that we may have."""
+    """A connection of a client takes a file descriptor, and so does one to an instance: use all that we may have.
+
+    FnctlError, before anything is made, where that is too few to serve with.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < LEAST_FILES:
+        raise FnctlError(
+            f"this process may have {hard} open files, and a run needs {LEAST_FILES} at least",
+            hint="`ulimit -Hn` shows the limit; it is raised in /etc/security/limits.conf, or LimitNOFILE= of systemd",
+            code="no_files",
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

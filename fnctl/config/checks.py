@@ -11,7 +11,7 @@ from fnctl.config.keys import FUNCTION, MIN_MEMORY_MB, FunctionEntry
 from fnctl.config.problems import did_you_mean
 from fnctl.model import Contract, Model, RuntimeSpec
 
-WITH_INITIALIZER = (Contract.FC_EVENT, Contract.FC_HTTP)
+WITH_INITIALIZER = (Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP)
 WHOLE_PROGRAMS = (Contract.WEB, Contract.COMMAND)  # the others call something in a module
 
 

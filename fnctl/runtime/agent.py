@@ -195,6 +195,9 @@ class Link:
     def load(self, message: Mapping[str, Any]) -> None:
         self._send("agent", {"op": "load", **message})
 
+    def read_ahead(self) -> None:
+        self._send("agent", {"op": "ahead", "folder": "/fn/ahead"})
+
     def dial(self, count: int) -> None:
         self._send("agent", {"op": "dial", "n": count})
 

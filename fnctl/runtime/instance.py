@@ -93,7 +93,8 @@ class Instance:
         self.last_exit: Mapping[str, Any] | None = None
         self._ended = ended
         self.held = False  # loaded, but not to be offered yet: its network is still on the way
-        self.booting: asyncio.Task[None] | None = None  # a boot ahead of any request
+        self.booting: asyncio.Task[None] | None = None  # a boot or a reading, ahead of any request
+        self.ahead: str | None = None  # the digest of the bundle whose cache it has read, or is about to
         self.figures: deque[tuple[float | None, float | None]] = deque(
             maxlen=4096
         )  # (CPU ms, peak MB) of forked invocations, in order
@@ -131,6 +132,12 @@ class Instance:
         self._link.boot(spec.agent, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
         await self._wait("agent", timeout_s, f"the {spec.tier} agent to say hello")
         self.timings["runtime"] = (self.clock() - started) * 1000
+
+    async def read_ahead(self, timeout_s: float = 5.0) -> None:
+        """Have the agent read the cache that was placed in the slot. Raises as `boot` does."""
+        self._expected.announce("ahead")
+        self._link.read_ahead()
+        await self._wait("ahead", timeout_s, f"the {self.runtime} agent to read ahead")
 
     async def load(self, code: Code, timeout_s: float) -> None:
         """Load code that has been placed in the slot. LoadError carries the function's own error, file and line."""
@@ -370,6 +377,11 @@ class Instance:
         self._move(State.RUNTIME)
         self._expected.resolve("agent", message)
 
+    def _has_read(self, message: Mapping[str, Any]) -> None:
+        if self.state is not State.RUNTIME or "ahead" not in self._expected:
+            raise ProtocolError("`ahead` without having been asked")
+        self._expected.resolve("ahead", message)
+
     def _loaded(self, message: Mapping[str, Any]) -> None:
         if self.state is not State.LOADING or "loaded" not in self._expected:
             raise ProtocolError("`loaded` without a load")
@@ -485,6 +497,7 @@ _HEARD: dict[tuple[str, str], Callable[[Instance, Mapping[str, Any]], None]] = {
     ("supervisor", "exited"): Instance._exited,
     ("supervisor", "error"): Instance._supervisor_error,
     ("agent", "hello"): Instance._hello_agent,
+    ("agent", "ahead"): Instance._has_read,
     ("agent", "loaded"): Instance._loaded,
     ("agent", "waiting"): Instance._waiting,
     ("agent", "load_failed"): Instance._load_failed,

@@ -58,13 +58,16 @@ def spec(project: str, service: Service, image: str, run: str, folder: Path) -> 
 class Nodes:
     """Starts the services and the networks that a project's functions ask for; takes both away again. Blocking."""
 
-    def __init__(self, engine: Engine, project: Project, image: str, run: str, folder: Path) -> None:
+    def __init__(
+        self, engine: Engine, project: Project, image: str, run: str, folder: Path, ready_s: float = READY_S
+    ) -> None:
         """`folder` is the project's for slots: a service gets one of its own in it."""
         self._engine = engine
         self._project = project
         self._image = image
         self._run = run
         self._folder = folder
+        self._ready_s = ready_s
         self._listeners: dict[str, socket.socket] = {}  # service → where it says that it answers
         self._started: dict[str, str] = {}  # service → sandbox
         self.networks: dict[Network, str] = {}
@@ -104,7 +107,7 @@ class Nodes:
     def check(self) -> None:
         """Wait until every service has answered a request. EngineError for one that does not, or that has ended: a
         volume it cannot use, a broken image."""
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + self._ready_s
         for name, sandbox in self._started.items():
             while not self._answers(name):
                 logs = f"`docker logs {sandbox[:12]}`"
@@ -112,7 +115,7 @@ class Nodes:
                 if info is None or not info.running:
                     raise EngineError(f"the service {name} ended right after it was started", hint=logs)
                 if time.monotonic() > deadline:
-                    raise EngineError(f"the service {name} does not answer within {READY_S:g} s", hint=logs)
+                    raise EngineError(f"the service {name} does not answer within {self._ready_s:g} s", hint=logs)
 
     def _answers(self, name: str) -> bool:
         """Within LOOK_S. It dials when a request to its own port was answered well."""

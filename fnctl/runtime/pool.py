@@ -6,73 +6,36 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, LABEL_ROLE, LABEL_RUN, Engine
 from fnctl.engine.cgroup import Cgroup
 from fnctl.errors import EngineError, FnctlError, NoCapacity
-from fnctl.model import RuntimeSpec, SandboxSpec
+from fnctl.model import DERIVED, Bundle, RuntimeSpec, SandboxSpec
 from fnctl.policy import PoolPolicy, Targets
 from fnctl.runtime.agent import DataFactory
+from fnctl.runtime.ahead import Ahead
+from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
+from fnctl.runtime.tiers import UNFIT, PoolSettings, rank, shares
 
 T = TypeVar("T")
 
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
 # More than two creations at once are slower in sum: 6, 11 and 9 starts a second at 1, 2 and 8 (measured, 2 cores).
 PARALLEL_CREATES = 2
-TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
 ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """`warm`: first calls at once that the pool is ready for. So many instances have a runtime booted, shared out among
-    `runtimes`, and as many base containers stand behind them; without runtimes, it is base containers alone."""
-
-    warm: int
-    image: str
-    project: str
-    run: str
-    runtimes: tuple[RuntimeSpec, ...] = ()
-    memory_mb: int = 256
-    tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
-
-
-def shares(warm: int, runtimes: Sequence[RuntimeSpec]) -> Targets:
-    """What a pool of this size holds that does not learn. The first runtimes get one more where it does not come out.
-
-    The more general tier is never the smaller one: a base container costs a tenth of a booted one, and is where the
-    next booted one comes from.
-    """
-    booted = {spec.tier: len(range(place, warm, len(runtimes))) for place, spec in enumerate(runtimes)}
-    return Targets(warm, {name: count for name, count in booted.items() if count})
-
-
-_UNFIT = 9
-
-
-def _rank(member: Instance, runtime: str) -> int:
-    """How far a pooled instance is from running this runtime: 0 booted, 1 booting, 2 base."""
-    if member.state is State.RUNTIME:
-        return 0 if member.runtime == runtime else _UNFIT
-    if member.state is not State.BASE:
-        return _UNFIT
-    if member.booting is None:
-        return 2
-    return 1 if member.booting.get_name() == runtime else _UNFIT
 
 
 class Pool(Keeper):
@@ -110,25 +73,40 @@ class Pool(Keeper):
         self._keeper: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._ahead = Ahead()
         self._changed = asyncio.Condition()
         self.janitor = Janitor(engine, self.labels(), self._names, self.call)
 
     # -- asked by the scheduler ------------------------------------------------------------------------------------
 
-    def take(self, runtime: str) -> Instance | None:
-        """The best pooled instance for a runtime: booted before booting before base; None where there is none left."""
-        best = min(
-            (m for m in self.members if _rank(m, runtime) < _UNFIT), key=lambda m: _rank(m, runtime), default=None
-        )
-        if best is not None:
-            self.members.remove(best)
-            self._wake.set()
+    def take(self, code: Code) -> Instance | None:
+        """The best pooled instance for this code: booted before booting before base; None where there is none left."""
+        ranks = [(rank(member, code.runtime.tier, code.bundle.digest), member) for member in self.members]
+        fit, best = min(ranks, key=lambda ranked: ranked[0], default=(UNFIT, None))
+        if best is None or fit == UNFIT:
+            return None
+        self.members.remove(best)
+        self._wake.set()
         return best
 
-    def first_call(self, runtime: str) -> None:
+    def first_call(self, code: Code) -> None:
         """A request found no loaded instance of its function."""
+        self._ahead.called(code)
         if self._policy is not None:
-            self._policy.observe(time.monotonic(), runtime)
+            self._policy.observe(time.monotonic(), code.runtime.tier)
+            self._wake.set()
+
+    def expect(self, code: Code) -> None:
+        """It may be started from now on."""
+        self._ahead.deployed(code)
+        self._wake.set()
+
+    def forget(self, code: Code) -> None:
+        """It will not be started again. What was read ahead for its bundle ends, where that is nobody else's."""
+        if self._ahead.withdrawn(code):
+            for member in [one for one in self.members if one.ahead == code.bundle.digest]:
+                self.members.remove(member)
+                member.end(Death.SURPLUS)
             self._wake.set()
 
     def starting(self, delta: int) -> None:
@@ -228,7 +206,7 @@ class Pool(Keeper):
 
     def _is_full(self) -> bool:
         ready = [member for member in self.members if member.booting is None]
-        return len(ready) >= self.target and not self._unbooted()
+        return len(ready) >= self.target and not self._unbooted() and not self._unread()
 
     def _unbooted(self) -> list[RuntimeSpec]:
         """What is still to be booted of the wanted runtimes, as far as the target has room for it."""
@@ -240,6 +218,16 @@ class Pool(Keeper):
         lacking = {spec.tier: self._booted.get(spec.tier, 0) - has[spec.tier] for spec in self.settings.runtimes}
         rounds = range(max(lacking.values(), default=0))
         return [spec for turn in rounds for spec in self.settings.runtimes if turn < lacking[spec.tier]]
+
+    def _unread(self) -> list[tuple[Instance, Bundle]]:
+        """What is still to be read ahead, and where."""
+        pairs: list[tuple[Instance, Bundle]] = []
+        for runtime, booted in self._booted.items():
+            mine = [member for member in self.members if member.runtime == runtime]
+            wanted = self._ahead.wanted(runtime, booted, {member.ahead for member in mine if member.ahead})
+            plain = [member for member in mine if member.ahead is None and member.booting is None]
+            pairs += zip(plain, wanted, strict=False)
+        return pairs
 
     def _has_booted(self) -> Counter[str]:
         """By runtime, the pooled instances that have it or are about to."""
@@ -289,6 +277,7 @@ class Pool(Keeper):
                     await asyncio.wait_for(self._calm(), QUIET_S)
                 await asyncio.sleep(ANSWER_S)
             self._boot_ahead()
+            self._read_ahead()
             while len(self.members) + self._creating < self.target and self._creating < PARALLEL_CREATES:
                 self._creating += 1
                 self._spawn(self._add())
@@ -339,6 +328,22 @@ class Pool(Keeper):
             instance.booting = None
             self._wake.set()
 
+    def _read_ahead(self) -> None:
+        for member, bundle in self._unread():
+            member.ahead = bundle.digest
+            member.booting = asyncio.create_task(self._read(member, bundle), name=member.runtime)
+
+    async def _read(self, member: Instance, bundle: Bundle) -> None:
+        try:
+            await self.call(member.slot.place_ahead, bundle.root / DERIVED)
+            await member.read_ahead()
+        except (FnctlError, OSError):
+            self._ahead.unreadable(bundle.digest)
+            member.end(Death.CRASHED)
+        finally:
+            member.booting = None
+            self._wake.set()
+
     # -- told by its members (Keeper) ------------------------------------------------------------------------------
 
     def offered(self, instance: Instance, connection: DataConnection) -> None:
@@ -351,6 +356,8 @@ class Pool(Keeper):
     def died(self, instance: Instance) -> None:
         if instance in self.members:
             self.members.remove(instance)
+        if instance.ahead is not None and instance.booting is not None:  # before anything is refilled
+            self._ahead.unreadable(instance.ahead)
         self._wake.set()
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None: ...

@@ -71,6 +71,7 @@ class Scheduler:
             await self._forget(site.code)
             site.code = code
             site.renew()
+        self._pool.expect(code)
         await self._pool.call(self._stage.fill, code.bundle, 1)
         for _ in range(code.function.scale.min - site.live):
             site.starting += 1
@@ -91,6 +92,7 @@ class Scheduler:
         await self._forget(old)
 
     async def _forget(self, code: Code) -> None:
+        self._pool.forget(code)
         await self._pool.call(self._stage.forget, code.bundle)
 
     async def withdraw(self, name: str) -> None:
@@ -104,10 +106,10 @@ class Scheduler:
     # -- bringing instances up (Starter) ---------------------------------------------------------------------------
 
     def pooled(self, code: Code) -> Instance | None:
-        return self._pool.take(code.runtime.tier)
+        return self._pool.take(code)
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
-        self._pool.first_call(site.code.runtime.tier)
+        self._pool.first_call(site.code)
         self._pool.starting(1)  # on this very turn: the pool must not refill before it knows
         task = asyncio.ensure_future(self._bring_up(site, instance))
         self._tasks.add(task)

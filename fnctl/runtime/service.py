@@ -23,9 +23,10 @@ from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.logs import LogWriter
 from fnctl.runtime.meter import Meter
 from fnctl.runtime.nodes import Nodes
-from fnctl.runtime.pool import TMP_MB, Pool, PoolSettings
+from fnctl.runtime.pool import Pool
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
+from fnctl.runtime.tiers import TMP_MB, PoolSettings
 from fnctl.runtime.uids import UidClaim
 
 # Two creations at once, and the rest for what must not wait behind them: destroying, updating, linking.

@@ -48,6 +48,12 @@ class Slot:
                 os.chown(path, self.uid, self.uid)
         fresh.rename(self.folder / "secrets")
 
+    def place_ahead(self, cache: Path) -> None:
+        """Put a bundle's cache at `ahead`, before any of its code (blocking)."""
+        partial = self.folder / "ahead.partial"
+        link_tree(cache, partial)
+        partial.rename(self.folder / "ahead")
+
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -13,7 +13,7 @@ BEGIN {
 
 use constant {
     AF_UNIX => 1, SOCK_STREAM => 1, PROTOCOL => 1, MAX_LINE => 1 << 20,
-    LOOK_MS => 10,         # at most so long passes between the command's listen and our seeing it
+    LOOK_MS => 10,         # how often we look, at the least, for what nobody tells: that it listens, that a request starves
     TELL_MS => 500,        # how often, at most, the host is told what is waited for
     LAST_WORDS_MS => 500,  # for what a command has written as it ended, and for one to end that was asked to
 };
@@ -31,7 +31,7 @@ sub new {
     my $self = bless {
         root => $root, control => $control, buffer => '', load => undef, pid => undef, status => undef, loaded => 0,
         port => 0, families => [], single => 0, closing => 0, relays => {},
-        idle => [], unanswered => 0, until => undef, said => '', said_at => 0,
+        idle => [], waiting => {}, until => undef, said => '', said_at => 0,
     }, $class;
     $self->say(qq({"op":"hello","protocol":@{[main::PROTOCOL]},"role":"agent","runtime":"command","pid":$$}));
     my $ends = Linux::child_ends();
@@ -44,6 +44,7 @@ sub run {
     my ($self) = @_;
     while (1) {
         Linux::turn($self->patience_ms);
+        Relay::relieve($self);
         $self->look if $self->{pid} && !$self->{loaded};
         $self->leave if defined $self->{until} && (Linux::now_ms() >= $self->{until} || $self->quiet);
     }
@@ -53,7 +54,7 @@ sub run {
 sub patience_ms {
     my ($self) = @_;
     return 5 if defined $self->{until};
-    return -1 if !$self->{pid} || $self->{loaded};
+    return @{ $self->{idle} } && %{ $self->{waiting} } ? main::LOOK_MS : -1 if !$self->{pid} || $self->{loaded};
     my $waited = Linux::now_ms() - $self->{started};
     my $seldom = 1 + int($waited / 100);
     return $seldom < main::LOOK_MS ? $seldom : main::LOOK_MS;

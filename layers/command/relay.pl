@@ -1,11 +1,11 @@
 # One data connection of the host, and a TCP connection to the command for each request under way on it. Bytes pass
 # unchanged.
 #
-# TCP connections are shared by all relays and used again, under two rules. One is kept only while no request waits on a
-# connection that was never answered: a server that serves one at a time would wait for us to leave the other. And a
-# server may end an idle connection at any time, also while a request is on its way. Then the kernel tells: whoever closes
-# with bytes unread resets the connection, and whoever has read them does not. So a request that was sent whole, at once,
-# on a connection that then was reset before a byte of an answer, goes once more on a new one; any other does not.
+# TCP connections are shared by all relays and used again, under two rules. None is kept while a request has waited long
+# on one that was never answered: a server that serves one at a time waits for us to leave the other. And a server may end
+# an idle connection at any time, also while a request is on its way. Then the kernel tells: whoever closes with bytes
+# unread resets the connection, and whoever has read them does not. So a request that was sent whole, at once, on a
+# connection that then was reset before a byte of an answer, goes once more on a new one; any other does not.
 
 package Relay;
 
@@ -16,6 +16,7 @@ use constant {
     AF_UNIX => 1, AF_INET => 2, AF_INET6 => 10, SOCK_STREAM => 1, IPPROTO_TCP => 6, TCP_NODELAY => 1,
     SOL_SOCKET => 1, SO_ERROR => 4,
     PIECE => 65536,    # bytes read at a time, and so at most held for one direction
+    STARVED_MS => 50,  # a request that waits so long on a new connection may wait for another to be left
     WHOLE => 4096,     # bytes of a request that any server reads at once, or not at all; larger ones get a new connection
 };
 
@@ -25,8 +26,8 @@ my %ADDRESS = (
 );
 
 # Dials the host. `$site` has: `port`, `families` (where the command listens: 4, 6), `single` (one request, then it is
-# over), `closing` (no new request), `idle` (connections to use again), `unanswered` (how many requests wait on one that
-# never was), and is told `relayed($relay)` when a response is written and `parted($relay, $by_app)` when the host's
+# over), `closing` (no new request), `idle` (connections to use again), `waiting` (since when requests wait on one that
+# never was answered), and is told `relayed($relay)` when a response is written and `parted($relay, $by_app)` when the host's
 # connection has ended.
 sub new {
     my ($class, $path, $site) = @_;
@@ -34,7 +35,7 @@ sub new {
     connect($host, pack 'S Z*', AF_UNIX, $path) or return;
     my $self = bless {
         host => $host, app => undef, site => $site, request => undef, response => undef, again => undef,
-        to_host => '', to_app => '', held => '', new => 0, sent => 0, deaf => 0, last => 0, answered => 0,
+        to_host => '', to_app => '', held => '', sent => 0, deaf => 0, last => 0, answered => 0,
         asked => { host => Linux::IN },
     }, $class;
     Linux::watch($host, Linux::IN, sub { $self->ready('host', $_[0]) });
@@ -123,8 +124,9 @@ sub next_request {
 
 sub call {
     my ($self) = @_;
-    drop($self->{site}, $_) for @{ $self->{site}{idle} };
-    $self->{families} = [@{ $self->{site}{families} }];
+    my $site = $self->{site};
+    drop($site, $site->{idle}[-1]) if @{ $site->{idle} };    # a server of one at a time waits for its last one
+    $self->{families} = [@{ $site->{families} }];
     return $self->dial;
 }
 
@@ -140,8 +142,7 @@ sub dial {
     }
     Linux::watch($app, Linux::IN, sub { });
     $self->use($app);
-    $self->{new} = 1;
-    $self->{site}{unanswered}++;
+    $self->{site}{waiting}{$self} = Linux::now_ms();
     return 1;
 }
 
@@ -160,6 +161,20 @@ sub keep {
     $self->{app} = undef;
     push @{ $site->{idle} }, $app;
     Linux::redirect($app, sub { drop($site, $app) });    # the server has ended it, or says what nobody asked
+}
+
+# Whether a request waits that another connection may be in the way of.
+sub starves {
+    my ($site) = @_;
+    my $before = %{ $site->{waiting} } ? Linux::now_ms() - STARVED_MS : 0;
+    return grep { $_ <= $before } values %{ $site->{waiting} };
+}
+
+# To be asked now and then while there are both: idle connections, and requests that wait.
+sub relieve {
+    my ($site) = @_;
+    return unless @{ $site->{idle} } && starves($site);
+    drop($site, $_) for @{ $site->{idle} };
 }
 
 sub drop {
@@ -181,8 +196,7 @@ sub hang_up {
 # It is known by now what becomes of a new connection: it was answered, or it is gone.
 sub known {
     my ($self) = @_;
-    $self->{site}{unanswered}-- if $self->{new};
-    $self->{new} = 0;
+    delete $self->{site}{waiting}{$self};
 }
 
 # Nothing of the request was taken: the next address where there is one, else an answer in the app's place.
@@ -246,7 +260,7 @@ sub over {
     my ($self, $good) = @_;
     my $site = $self->{site};
     my $keep = $good && $self->{app} && $self->{request}{ended} && !$self->{deaf} && !$self->{response}{close}
-        && !$site->{unanswered} && !$site->{single};
+        && !starves($site) && !$site->{single};
     $keep ? $self->keep : $self->hang_up;
     @$self{qw(to_app answered)} = ('', 1);
     $self->flush('host') or return;

@@ -9,12 +9,16 @@ const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
 const own = require('./own.js');
+const pack = require('./pack.js');
 const program = require('./program.js');
 const { rehearse } = require('./rehearse.js');
 const { Serving } = require('./serving.js');
 
 const ROOT = process.env.FNCTL_ROOT ?? '/fn';
 const RUNTIME = `node${process.versions.node.split('.')[0]}`;
+
+// The agent's own that not every function needs (own.js loads them when one does).
+const LATER = ['./apps.js', './events.js'];
 
 class Agent {
   constructor() {
@@ -27,6 +31,12 @@ class Agent {
   receive(message) {
     if (message.op === 'load') this.load(message);
     else if (message.op === 'dial') this.serving?.dial(message.n);
+    else if (message.op === 'ahead') this.readAhead(message.folder);
+  }
+
+  readAhead(folder) {
+    pack.readAhead(folder);
+    this.control.send({ op: 'ahead' });
   }
 
   load(load) {
@@ -128,7 +138,10 @@ function start() {
 
 // Booted for a function that is known, what that does not load would be loaded for nothing.
 const ahead = process.env.FNCTL_PRELOAD !== '0';
-if (ahead) preload();
+if (ahead) {
+  preload();
+  for (const name of LATER) require(name);
+}
 if (process.argv.includes('--serve')) require('./standalone.js').serve();
 else if (ahead) rehearse(start);
 else start();

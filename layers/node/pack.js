@@ -123,18 +123,40 @@ function write(folder, scripts, texts, resolved) {
   fs.writeFileSync(path.join(folder, INDEX), JSON.stringify({ format: FORMAT, modules, json, resolved }));
 }
 
-/** Load from the pack in `folder` what it holds. False where there is none for this Node. */
-function use(folder) {
-  let index;
-  let bytes;
+/** What the pack in `folder` holds; undefined where there is none for this Node. */
+function read(folder) {
   try {
-    index = JSON.parse(fs.readFileSync(path.join(folder, INDEX), 'utf8'));
-    if (index.format !== FORMAT) return false;
-    bytes = fs.readFileSync(path.join(folder, BYTES));
+    const index = JSON.parse(fs.readFileSync(path.join(folder, INDEX), 'utf8'));
+    if (index.format !== FORMAT) return undefined;
+    return { ...index, bytes: fs.readFileSync(path.join(folder, BYTES)), compiled: {} };
   } catch {
-    return false;
+    return undefined;
   }
-  const { modules, json, resolved } = index;
+}
+
+function packedScript({ modules, bytes }, filename) {
+  const [start, middle, , end] = modules[filename];
+  return script(bytes.utf8Slice(start, middle), filename, bytes.subarray(middle, end));
+}
+
+let ahead; // what was read before the load was known
+
+/** Read the pack of the function to come and make its scripts, of which nothing is run. Damage costs time only. */
+function readAhead(folder) {
+  const pack = read(folder);
+  try {
+    for (const filename of Object.keys(pack?.modules ?? {})) pack.compiled[filename] = packedScript(pack, filename);
+    ahead = pack;
+  } catch {
+    ahead = undefined;
+  }
+}
+
+/** Load from the pack in `folder` what it holds, or from the one that was read ahead. False where there is none. */
+function use(folder) {
+  const pack = ahead ?? read(folder);
+  if (pack === undefined) return false;
+  const { modules, json, resolved, bytes, compiled } = pack;
   Module._resolveFilename = function (request, parent, isMain, options) {
     const known = parent && !options ? resolved[parent.filename + LINK + request] : undefined;
     return known ?? resolveFilename.call(this, request, parent, isMain, options);
@@ -142,8 +164,7 @@ function use(folder) {
   Module._extensions['.js'] = function (module, filename) {
     const packed = isHooked(module) ? undefined : modules[filename];
     if (packed === undefined) return loadJs(module, filename);
-    const [start, middle, , end] = packed;
-    return run(script(bytes.utf8Slice(start, middle), filename, bytes.subarray(middle, end)), module, filename);
+    return run(compiled[filename] ?? packedScript(pack, filename), module, filename);
   };
   Module._extensions['.json'] = function (module, filename) {
     const packed = json[filename];
@@ -153,4 +174,4 @@ function use(folder) {
   return true;
 }
 
-module.exports = { record, use };
+module.exports = { record, readAhead, use };

@@ -5,9 +5,7 @@ const fs = require('fs');
 const http = require('http');
 const Module = require('module');
 const path = require('path');
-const { appServer } = require('./apps.js');
 const { Code, existing, isFile, nature } = require('./code.js');
-const { eventServer } = require('./events.js');
 const own = require('./own.js');
 
 // Each has a file of its own name in contracts/, which nothing loads but a function of that contract:
@@ -25,12 +23,12 @@ function runProgram(root, handler) {
   Module.runMain(file);
 }
 
-/** A main program ran to its end: the server of the app that it exports by default, as `vercel`-like hosts take it, or undefined. */
+/** A main program ran to its end: the server of an app that it exports (by default, or as `app` or `server`), or undefined. */
 async function exportedApp({ root, handler }) {
   const code = new Code(root, handler);
   const exports = await code.exports(); // loaded already, and not run again
   for (const found of [await code.found().catch(() => undefined), exports?.app, exports?.server]) {
-    const server = await appServer(found);
+    const server = await own.load('apps.js').appServer(found);
     if (server) return server;
   }
   return undefined;
@@ -57,12 +55,12 @@ async function platform(load) {
 
 /** The http.Server for what was found: as the contract says; without one, an app where it has the shape of an app. */
 async function serverOf(found, { handler, contract, ...load }) {
-  const app = contract === 'event' ? undefined : await appServer(found);
+  const app = contract === 'event' ? undefined : await own.load('apps.js').appServer(found);
   if (app) return { server: app, kind: 'web' };
   const wanted = { web: 'a web app', event: 'a function' }[contract] ?? 'a function or an app';
   if (typeof found !== 'function') throw new Error(`${handler} is ${nature(found)}, not ${wanted}`);
   if (contract === 'web') return { server: http.createServer(found), kind: 'web' };
-  return { server: eventServer(found, load), kind: 'event' };
+  return { server: own.load('events.js').eventServer(found, load), kind: 'event' };
 }
 
 module.exports = { exportedApp, isProgram, runProgram, loadExport };

@@ -30,8 +30,8 @@ class Service:
     port: int
 
     @classmethod
-    def start(cls, database: Path) -> Service:
-        command = [sys.executable, str(SERVER), "--host", "127.0.0.1", "--port", "0", "--db", str(database)]
+    def start(cls, database: Path, *more: str) -> Service:
+        command = [sys.executable, str(SERVER), "--host", "127.0.0.1", "--port", "0", "--db", str(database), *more]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         return cls(process, int(process.stdout.readline().rsplit(":", 1)[1]))
@@ -326,3 +326,14 @@ def test_a_database_that_cannot_be_opened_ends_with_a_word(tmp_path: Path) -> No
     assert ended.returncode == 1
     assert "cannot serve" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_it_says_that_it_is_ready_once_it_answers(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as host:
+        host.bind(str(tmp_path / "ready.sock"))
+        host.listen(1)
+        host.settimeout(15)
+        running = Service.start(tmp_path / "data.db", "--ready", str(tmp_path / "ready.sock"))
+        host.accept()[0].close()
+    assert running.call("GET", "/")[0] == 200
+    assert running.end(signal.SIGTERM) == 0

@@ -72,6 +72,42 @@ def test_a_wrong_file(desk: Desk, verb: str, text: str, says: tuple[str, ...]) -
         assert word in said
 
 
+SAM = (
+    "Transform: AWS::Serverless-2016-10-31\nResources:\n  Hello:\n    Type: AWS::Serverless::Function\n"
+    "    Properties:\n      Handler: app.handler\n      Runtime: nodejs20.x\n"
+)
+HANDLER = "exports.handler = async (event, context) => 'hi'\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"fnctl.yaml": GOOD + "    contract: lamda\n"}, ("fnctl.yaml:5", "lamda", "`lambda`")),
+        ({"fnctl.yaml": GOOD.replace("index.js", "app.handle"), "app.js": HANDLER}, ("fnctl.yaml:4", "`handler`")),
+        ({"app.js": HANDLER}, ("app.js:1", "contract: lambda", "contract: fc-event", "fnctl init --from .")),
+        ({"template.yaml": SAM + "      Memry: 128\n", "app.js": HANDLER}, ("template.yaml:8", "Memry")),
+        (
+            {"template.yaml": SAM.replace("nodejs20.x", "ruby3.3"), "app.js": HANDLER},
+            ("template.yaml:7", "ruby", "node24"),
+        ),
+        (
+            {"template.yaml": SAM.replace("app.handler", "app.main"), "app.js": HANDLER},
+            ("template.yaml:6", "main", "handler"),
+        ),
+    ],
+    ids=["contract", "export", "ambiguous", "manifest key", "runtime", "export of a manifest"],
+)
+def test_what_cannot_be_told(desk: Desk, files: dict[str, str], says: tuple[str, ...]) -> None:
+    for path in list(desk.project.iterdir()):
+        path.unlink()
+    for name, text in files.items():
+        (desk.project / name).write_text(text)
+    said = failed(desk, "run", code=2)
+    for word in says:
+        assert word in said
+    assert not (desk.home / "projects").exists()
+
+
 def test_no_project_at_all(desk: Desk) -> None:
     for path in list(desk.project.iterdir()):
         path.unlink()

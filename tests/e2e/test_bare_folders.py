@@ -54,3 +54,29 @@ def test_it_is_served_as_it_is(tmp_path: Path, app: str) -> None:
         assert (answer.status, answer.body.decode()) == (200, "Hello, Ada!")
         assert not (desk.project / "fnctl.yaml").exists()
         fnctl.stop()
+
+
+LAMBDA = {
+    "serverless.yml": "service: todos\nprovider:\n  name: aws\n  runtime: nodejs20.x\n"
+    "  environment: {GREETING: Hello}\n"
+    "functions:\n  greet:\n    handler: src/greet.handler\n    memorySize: 128\n    events:\n"
+    "      - httpApi: 'GET /hello/{name}'\n      - schedule: rate(1 day)\n"
+    "  missing:\n    handler: src/greet.missing\n    events: [{httpApi: 'POST /todos'}]\n",
+    "src/greet.js": "exports.handler = async (event, context) => ({\n"
+    "  statusCode: 200,\n  headers: { 'x-request': context.awsRequestId },\n"
+    "  body: `${process.env.GREETING}, ${event.pathParameters.name}!`,\n});\n"
+    "exports.missing = async () => ({ statusCode: 404 });\n",
+}
+
+
+def test_functions_of_another_platform_are_served_from_its_manifest(tmp_path: Path) -> None:
+    for name, text in LAMBDA.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with rig.desk(tmp_path) as desk, rig.running(desk, warm=1) as fnctl:
+        answer = fnctl.call("hello", "/Ada")
+        assert (answer.status, answer.body.decode()) == (200, "Hello, Ada!")
+        assert answer.headers["x-request"]
+        assert fnctl.call("todos", "", method="POST").status == 404
+        assert "serverless.yml:12: event `schedule` of greet is not taken over" in fnctl.said.read_text()
+        fnctl.stop()

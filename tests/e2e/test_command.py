@@ -81,7 +81,7 @@ x-native: &native {path: native, command: [./server]}
 x-files: &files {path: files, runtime: python3.13, command: python -m http.server $PORT}
 functions:
   script: *script
-  node: *node
+  node: {<<: *node, command: npm start}
   gunicorn: *gunicorn
   native: *native
   files: *files
@@ -92,6 +92,7 @@ functions:
   files-once: {<<: [*files, *once]}
   missing: {path: files, command: [nosuch-program]}
   early: {path: files, command: [sh, -c, "echo one; echo the last word >&2; exit 7"]}
+  space: {path: files, command: [sh, -c, "df -m /tmp; exit 1"], tmp: 100m}
   elsewhere: {path: files, runtime: python3.13, command: python -m http.server 8123, timeout: 1s}
 """
 
@@ -100,7 +101,8 @@ functions:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     source = tmp_path_factory.mktemp("commands")
     files = {
-        "fnctl.yaml": PROJECT, "script/server.pl": PERL, "node/server.js": NODE, "gunicorn/app.py": WSGI,
+        "fnctl.yaml": PROJECT, "script/server.pl": PERL, "node/server.js": NODE,
+        "node/package.json": '{"scripts": {"start": "node server.js"}}', "gunicorn/app.py": WSGI,
         "gunicorn/requirements.txt": "gunicorn\n", "files/index.html": "a file\n", "native/.dockerignore": "*.c\n",
     }  # fmt: skip
     for name, text in files.items():
@@ -175,6 +177,7 @@ def test_a_crash_is_told_and_the_next_call_served(running: Running, function: st
     [
         ("missing", 502, "load", ("no program nosuch-program on the PATH",)),
         ("early", 502, "load", ("exit code 7 before it listened on port 3000", "the last word")),
+        ("space", 502, "load", (" 100 ",)),
         ("elsewhere", 504, "load_timeout", ("port 3000 ($PORT)", "it listens on port 8123")),
     ],
 )

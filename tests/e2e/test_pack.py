@@ -73,8 +73,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     engine.close()
 
 
-def test_a_packed_program_sees_what_an_unpacked_one_sees(shop: Shop) -> None:
-    plain, packed = shop.observe("plain"), shop.observe("packed")
+@pytest.mark.parametrize("how", ["packed", "read ahead"])
+def test_a_packed_program_sees_what_an_unpacked_one_sees(shop: Shop, how: str) -> None:
+    plain, packed = shop.observe("plain"), shop.observe(how)
     assert packed == plain
     assert plain["main"] is True
     assert plain["thrown"][0].endswith("/fn/app/node_modules/plain/index.js:6:40)")

@@ -77,7 +77,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     engine.close()
 
 
-@pytest.mark.parametrize("how", ["packed", "packed with library"])
+@pytest.mark.parametrize("how", ["packed", "packed with library", "read ahead"])
 def test_a_packed_program_sees_what_an_unpacked_one_sees(shop: Shop, how: str) -> None:
     plain, packed = shop.observe("plain"), shop.observe(how)
     assert packed == plain

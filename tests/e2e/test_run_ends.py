@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -146,6 +147,16 @@ def test_a_port_in_use_is_told_before_anything_is_made(desk: Desk) -> None:
         ended = desk.fnctl("run", "--port", f"{port}", timeout_s=20)
     assert ended.returncode == 1
     assert f"{port}" in ended.stderr
+    assert "hint:" in ended.stderr
+    assert desk.containers() == {}
+
+
+def test_too_few_file_descriptors_are_told_before_anything_is_made(desk: Desk) -> None:
+    command = desk.command("run", "--port", "0")
+    command["args"] = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *command["args"]]
+    ended = subprocess.run(**command, capture_output=True, timeout=20)
+    assert ended.returncode == 1
+    assert "100 open files" in ended.stderr
     assert "hint:" in ended.stderr
     assert desk.containers() == {}
 

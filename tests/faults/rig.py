@@ -213,7 +213,7 @@ class Running:
                 lines = self.desk.lines(function)
                 return sorted(row["id"] for row in lines if row["kind"] == "receipt" and row["id"] in set(ids)) == ids
 
-            until(receipts, f"one receipt for each of {len(ids)} invocations of {function}", 5)
+            until(receipts, f"one receipt for each of {len(ids)} invocations of {function}")
 
     def stop(self) -> None:
         """As its user does; afterwards nothing may be left."""

@@ -39,7 +39,7 @@ def test_a_sound_engine_has_nothing_to_fix() -> None:
     [
         ("1.1.5", Level.WARN), ("v1.1.15-0-gbc20cb4", Level.WARN), ("1.2.7", Level.WARN), ("1.2.8", None),
         ("1.2.10", None), ("1.3.2", Level.WARN), ("1.3.3", None), ("1.4.0", None), ("", Level.WARN),
-        ("N/A", Level.WARN),
+        ("N/A", Level.WARN), ("1.4.0-rc.2", Level.WARN), ("v1.4.0-rc.3", None),
     ],
 )  # fmt: skip
 def test_runc_with_known_escapes(version: str, level: Level | None) -> None:

@@ -15,7 +15,7 @@ from fnctl.config.detect.exports import missing_export
 from fnctl.config.detect.finding import Choice, Detection, Evidence, Finding, Reading
 from fnctl.config.detect.manifests import Told, read_all
 from fnctl.config.problems import Problem, did_you_mean
-from fnctl.model import Contract, RuntimeSpec
+from fnctl.model import RuntimeSpec
 
 __all__ = ["Choice", "Detection", "Evidence", "Finding", "Reading", "look"]
 
@@ -26,8 +26,6 @@ READERS: dict[str, Callable[[Path], list[Reading]]] = {
     php.LANGUAGE: php.readings,
 }
 ANYTHING = Choice()
-# Platforms that give an instance one request at a time unless told otherwise: code written for them may count on it.
-ONE_AT_A_TIME = {Contract.LAMBDA, Contract.FC_EVENT, Contract.FC_HTTP, Contract.OPENWHISK}
 
 
 def look(folder: Path, runtimes: Iterable[RuntimeSpec], choice: Choice = ANYTHING) -> Detection:
@@ -77,21 +75,11 @@ def _chosen(readings: Iterable[Reading], choice: Choice) -> list[Reading]:
 
 
 def _settled(folder: Path, detection: Detection) -> Detection:
-    """With what follows from a contract, and with handlers that are not in their files as problems."""
-    readings = tuple(Reading(tuple(_paced(each) for each in reading.findings)) for reading in detection.readings)
-    missing = [
-        problem
-        for reading in readings
-        for finding in reading.findings
-        for problem in _missing(folder, finding)
-        if detection.source is not None
-    ]
-    return replace(detection, readings=() if missing else readings, problems=(*detection.problems, *missing))
-
-
-def _paced(finding: Finding) -> Finding:
-    alone = finding.concurrency is None and finding.contract in ONE_AT_A_TIME
-    return replace(finding, concurrency=1) if alone else finding
+    """With handlers that a manifest names, and that are not in their files, as problems."""
+    missing = [problem for finding in detection.findings for problem in _missing(folder, finding)]
+    if detection.source is None or not missing:
+        return detection
+    return replace(detection, readings=(), problems=(*detection.problems, *missing))
 
 
 def _missing(folder: Path, finding: Finding) -> Iterable[Problem]:

@@ -67,6 +67,7 @@ _USES = {
     ),
     Contract.OPENFAAS: (r"<context>\s*\.\s*(?:status|headers)\(", r"return\s+<context>\s*\.\s*(?:succeed|fail)\("),
 }
+_FC3_REQUEST = r"(?:\.|\[['\"]|\.get\(['\"])(?:queryParameters|rawPath)\b"
 _EVENT_NAMES = ("event", "evt", "e", "data", "payload", "input")
 _PARAMS_NAMES = ("params", "args", "arguments", "dict", "obj")
 _CONTEXT_NAMES = ("context", "ctx", "c", "", "{}")
@@ -170,6 +171,10 @@ def _by_use(signature: Signature) -> Candidates:
                 used := _found(signature, usable, f"contract {contract}: {_PLATFORM[contract]} alone has this")
             ):
                 found.setdefault(contract, []).append(used)
+    # The same handler, behind an HTTP trigger of FC 3.0: what the bytes hold is a request.
+    request = _found(signature, _FC3_REQUEST, "contract fc3-http: a field of FC 3.0's requests")
+    if request and Contract.FC_EVENT in found:
+        found[Contract.FC3_HTTP] = [*found.pop(Contract.FC_EVENT), request]
     return found
 
 

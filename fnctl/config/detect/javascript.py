@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 _SKIPPED = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
@@ -16,16 +17,22 @@ _SKIPPED = re.compile(
     |(?:[=(,:;!&|?{}\[]|\breturn\b)\s*(?P<regex>/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/)""",
     re.VERBOSE | re.DOTALL,
 )
+# A file that a person wrote has fewer exports, and shorter ones; a bundler's output must not take minutes to look at.
+MAX_EXPORTS = 200
+MAX_SPAN = 50_000
+_BRACKET = re.compile(r"[()\[\]{},]")
 _NAME = r"[A-Za-z_$][\w$]*"
 _ASSIGNED = re.compile(rf"(?<![\w$.])(?:module\s*\.\s*)?exports\s*\.\s*({_NAME})\s*=(?![=>])")
 _WHOLE = re.compile(r"(?<![\w$.])module\s*\.\s*exports\s*=(?![=>])")
-_CHAIN = re.compile(rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>]))*")  # a = exports.b = value
+_CHAIN = re.compile(
+    rf"(?:\s*(?:module\s*\.\s*)?exports(?:\s*\.\s*{_NAME})?\s*=(?![=>])){{0,8}}"
+)  # a = exports.b = value
 _DECLARED = re.compile(
     rf"(?<![\w$.])export\s+(?:(?P<default>default)\s+)?(?:async\s+)?(?:function\s*\*?\s*(?P<function>{_NAME})?\s*(?=\()"
     rf"|(?:const|let|var)\s+(?P<variable>{_NAME})\s*(?::[^=;\n]*)?=(?![=>]))"
 )
 _DEFAULT = re.compile(r"(?<![\w$.])export\s+default\s+(?!(?:async\s+)?function\b|class\b)")
-_LISTED = re.compile(r"(?<![\w$.])export\s*\{([^}]*)\}(?!\s*from)")
+_LISTED = re.compile(r"(?<![\w$.])export\s*\{([^}]{0,1000})\}(?!\s*from)")
 _FUNCTION = re.compile(rf"\s*(?:async\b\s*)?function\b\s*\*?\s*(?:{_NAME})?\s*(?=\()")
 _ONE = re.compile(rf"\s*(?:async\b\s*)?({_NAME})\s*=>")
 _ARROW = re.compile(r"\s*(?:async\b\s*)?(?=\()")
@@ -79,7 +86,7 @@ def read_script(raw: str) -> Script:
     for export in _exports(script.code):
         found.setdefault(export.name, export)
     script.exports = tuple(found.values())
-    script.complete = not _DYNAMIC.search(script.code)
+    script.complete = len(found) < MAX_EXPORTS and not _DYNAMIC.search(script.code)
     return script
 
 
@@ -88,19 +95,19 @@ def _blank(characters: list[str], start: int, end: int) -> None:
 
 
 def _exports(code: str) -> Iterator[Export]:
-    for match in _ASSIGNED.finditer(code):
+    for match in islice(_ASSIGNED.finditer(code), MAX_EXPORTS):
         yield _export(code, match[1], match.start(), match.end())
-    for match in _WHOLE.finditer(code):
+    for match in islice(_WHOLE.finditer(code), MAX_EXPORTS):
         yield from _whole(code, match.start(), match.end())
-    for match in _DECLARED.finditer(code):
+    for match in islice(_DECLARED.finditer(code), MAX_EXPORTS):
         name = "default" if match["default"] else match["function"] or match["variable"]
         if name and match["variable"]:
             yield _export(code, name, match.start(), match.end())
         elif name:
             yield Export(name, match.start(), _parameters(code, match.end()))
-    for match in _DEFAULT.finditer(code):
+    for match in islice(_DEFAULT.finditer(code), MAX_EXPORTS):
         yield from _whole(code, match.start(), match.end())
-    for match in _LISTED.finditer(code):
+    for match in islice(_LISTED.finditer(code), MAX_EXPORTS):
         for item in match[1].split(","):
             name, _, alias = (part.strip() for part in item.partition(" as "))
             if name:
@@ -184,20 +191,27 @@ def _parameters(code: str, at: int) -> tuple[str, ...]:
 
 def _parts(code: str, at: int) -> Iterator[tuple[int, int]]:
     """The pieces between commas in the brackets that open at `at`."""
-    end, start, depth = _closing(code, at) - 1, at + 1, 0
-    for place in range(at + 1, end):
-        depth += (code[place] in "([{") - (code[place] in ")]}")
-        if code[place] == "," and depth == 0:
-            yield start, place
-            start = place + 1
-    yield start, end
+    start, depth, last = at + 1, 0, min(len(code), at + MAX_SPAN)
+    for match in _BRACKET.finditer(code, at, last):
+        bracket = match[0]
+        if bracket == ",":
+            if depth == 1:
+                yield start, match.start()
+                start = match.end()
+            continue
+        depth += 1 if bracket in "([{" else -1
+        if depth == 0:
+            last = match.start()
+            break
+    yield start, last
 
 
 def _closing(code: str, at: int) -> int:
-    """The place behind the bracket that closes the one at `at`, or the end of the text."""
-    depth = 0
-    for place in range(at, len(code)):
-        depth += (code[place] in "([{") - (code[place] in ")]}")
+    """The place behind the bracket that closes the one at `at`, or where it should have been by then."""
+    depth, last = 0, min(len(code), at + MAX_SPAN)
+    for match in _BRACKET.finditer(code, at, last):
+        if match[0] != ",":
+            depth += 1 if match[0] in "([{" else -1
         if depth == 0:
-            return place + 1
-    return len(code)
+            return match.end()
+    return last

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fnctl.config.detect.contracts import FRAMEWORKS, Dependencies, candidates, present
@@ -183,7 +184,9 @@ def _django(folder: Path) -> Finding | None:
         return None
     said = manage.evidence_at(named.start(), "a Django project, so contract web")
     application = _django_application(folder, named[1])
-    return _finding(application[0], Contract.WEB, folder, [application[1], said]) if application else None
+    if application is None:  # the agent runs it as `manage.py runserver`
+        return _finding("manage.py", Contract.WEB, folder, [replace(said, so="handler manage.py; contract web")])
+    return _finding(application[0], Contract.WEB, folder, [application[1], said])
 
 
 def _django_application(folder: Path, settings: str) -> tuple[str, Evidence] | None:

@@ -91,8 +91,10 @@ function attributeInner() {
 
 function attribute(server) {
   const { emit } = server;
-  server.emit = function emitAttributed(event, request, ...rest) {
-    return logs.during(request?.headers?.[REQUEST_ID], () => emit.call(this, event, request, ...rest));
+  server.emit = function emitAttributed(event, request, answer, ...rest) {
+    const id = request?.headers?.[REQUEST_ID];
+    if (id === undefined) return emit.call(this, event, request, answer, ...rest);
+    return logs.during(id, answer, () => emit.call(this, event, request, answer, ...rest));
   };
 }
 

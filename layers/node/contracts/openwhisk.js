@@ -14,6 +14,7 @@ const { boxed, isBinary } = require('./request.js');
 const NAMESPACE = 'guest';
 const RESERVED = ['__ow_method', '__ow_headers', '__ow_path', '__ow_user', '__ow_query', '__ow_body'];
 const FORM = /^application\/x-www-form-urlencoded\b/i;
+const ES_MODULE = /^\s*(import|export)\b/m;
 const HTML = 'text/html; charset=utf-8';
 // Whole groups of four, as encoders write it: what is JSON in base64 on the platform is told by this.
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -55,16 +56,13 @@ function exposing(file, name) {
   Module._extensions['.js'] = function loadExposing(module, filename) {
     if (filename !== file || path.extname(file) !== '.js' || !/^[A-Za-z_$][\w$]*$/.test(name)) return load(module, filename);
     const source = fs.readFileSync(file, 'utf8');
-    if (!new RegExp(`\\bfunction\\s*\\*?\\s*${escaped(name)}\\s*\\(|\\b(?:const|let|var)\\s+${escaped(name)}\\b`).test(source)) return load(module, filename);
-    if (/^\s*(import|export)\b/m.test(source)) return load(module, filename);
-    return module._compile(`${source}\n;if (typeof ${name} === 'function' && module.exports.${name} === undefined) module.exports.${name} = ${name};`, filename);
+    if (ES_MODULE.test(source)) return load(module, filename);
+    return module._compile(`${source}\n;if (typeof ${name} === 'function') module.exports.${name} ??= ${name};`, filename);
   };
   return () => {
     Module._extensions['.js'] = load;
   };
 }
-
-const escaped = (text) => text.replace(/\$/g, '\\$');
 
 /** A value that a promise rejected with is an application error, as the platform has it; what is thrown is a crash. */
 async function result(main, params) {

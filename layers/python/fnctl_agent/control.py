@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PROTOCOL = 1
@@ -53,8 +53,12 @@ class Control:
             if message["op"] == "dial":
                 yield int(message["n"])
 
-    def wait_load(self) -> dict[str, Any]:
+    def wait_load(self, read_ahead: Callable[[str], None]) -> dict[str, Any]:
+        """`read_ahead(folder)` is called where the host tells early what will be loaded from."""
         while True:
             for message in self.receive():
-                if message["op"] == "load":
+                if message["op"] == "ahead":
+                    read_ahead(message["folder"])
+                    self.send({"op": "ahead"})
+                elif message["op"] == "load":
                     return message

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from fnctl_agent import logs, pack, program, vendored
+from fnctl_agent import logs, program, vendored
 from fnctl_agent.capture import Taker, capture
 from fnctl_agent.control import Control
 from fnctl_agent.hosting import Hosting
@@ -30,11 +30,13 @@ def main(packed: Packed) -> None:
     writable = _writable()
     control = Control(root)
     control.hello(RUNTIME)
-    load = control.wait_load()
+    packed = Packed()
+    load = control.wait_load(packed.read_ahead)
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
     hosting.pause_collections()
-    packed = pack.use(load["root"], library=not ahead)
+    packed.read_of(load["root"], library=not ahead)
+    packed.use()
     hosting.when_loaded(packed.close)
     capture(Taker(hosting.serve, hosting.serve_in_loop))
     try:

@@ -43,6 +43,26 @@ class Packed:
     def __init__(self) -> None:
         self._parts: list[tuple[dict[str, Entry], list[list[str]], memoryview]] = []
         self._main: CodeType | None = None
+        self._made: dict[str, CodeType] = {}
+
+    def read_of(self, root: str, *, library: bool) -> None:
+        """Read the pack of the bundle at `root`, where it was not read ahead; `library`: the standard library's too."""
+        if not self._parts:
+            for name in (OWN, LIBRARY) if library else (OWN,):
+                self.read(f"{root}/{FOLDER}/{name}")
+
+    def read_ahead(self, folder: str) -> None:
+        """Read what is the bundle's own, and make its code objects, of which nothing is run."""
+        import gc
+
+        gc.disable()
+        self.read(f"{folder}/{OWN}")
+        for entries, _, data in self._parts:
+            for name, (*_, start, end) in entries.items():
+                if start < end:
+                    self._made[name] = marshal.loads(data[start:end])
+        gc.freeze()
+        gc.enable()
 
     def read(self, file: str) -> None:
         """Add what this file holds. Nothing where it is not there, or not this interpreter's."""
@@ -77,21 +97,20 @@ class Packed:
                 where, file, package, start, end = entry
                 if searched[where] != list(sys.path if path is None else path):
                     return None
-                return _spec(fullname, file, package, data[start:end])
+                return _spec(fullname, file, package, self._made.get(fullname) or data[start:end])
         return None
 
     def close(self) -> None:
         """The load is over: what is imported later is found by Python alone."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)  # type: ignore[arg-type]
-        self._parts, self._main = [], None
+        self._parts, self._main, self._made = [], None, {}
 
 
 def use(root: str, *, library: bool) -> Packed:
     """Import from the pack of the bundle at `root` until it is closed; `library`: the standard library too."""
     packed = Packed()
-    for name in (OWN, LIBRARY) if library else (OWN,):
-        packed.read(f"{root}/{FOLDER}/{name}")
+    packed.read_of(root, library=library)
     packed.use()
     return packed
 
@@ -104,16 +123,18 @@ def boot() -> Packed:
     return packed
 
 
-def _spec(name: str, file: str, package: bool, code: memoryview) -> ModuleSpec | None:
-    """What Python's own finder would say. The loader is its own too, and is handed the code once."""
+def _spec(name: str, file: str, package: bool, code: CodeType | memoryview) -> ModuleSpec | None:
+    """What Python's own finder would say. The loader is its own too, and is handed the code once.
+
+    `code`: made already, or still to be made; without any, it is an extension module.
+    """
     if not code:
         return spec_from_file_location(name, file, loader=ExtensionFileLoader(name, file))
     loader = SourceFileLoader(name, file)
 
     def get_code(asked: str) -> CodeType:
         vars(loader).pop("get_code", None)
-        found: CodeType = marshal.loads(code)
-        return found
+        return marshal.loads(code) if isinstance(code, memoryview) else code
 
     loader.get_code = get_code  # type: ignore[method-assign, assignment]
     locations = [file.rpartition("/")[0]] if package else None

@@ -43,6 +43,23 @@ def test_hello_names_protocol_and_runtime(start: Start, language: Language) -> N
     assert (hello["protocol"], hello["role"], hello["runtime"]) == (1, "agent", language.runtime)
 
 
+@pytest.mark.parametrize("cache", [None, b"damaged"], ids=["missing", "damaged"])
+def test_a_cache_that_cannot_be_read_ahead_costs_time_only(
+    host: SandboxHost, language: Language, cache: bytes | None
+) -> None:
+    warm = host.runtime.warm
+    if warm is None or not warm.ahead:
+        pytest.skip(f"{language} reads nothing ahead")
+    if cache is not None:
+        (host.folder / "ahead").mkdir()
+        for name in ("modules.bin", "modules.json"):
+            (host.folder / "ahead" / name).write_bytes(cache)
+    host.agent.send("ahead", folder="/fn/ahead")
+    host.agent.expect("ahead")
+    assert host.load("events.echo")["kind"] == "event"
+    assert host.request("GET", "/x").json["event"]["path"] == "/x"
+
+
 # --- event handlers ---
 
 

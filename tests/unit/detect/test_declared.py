@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from fnctl import assets, config
+from fnctl.config.detected import detect
 from fnctl.errors import ConfigError, NotFound
 from fnctl.model import Contract, RuntimeSpec
 from tests.unit.detect.folders import RUNTIMES, write
 
+GO = Path(__file__).parents[2] / "fixtures" / "go"
 YAML = r"""
 language: go
 contracts: [web, openfaas]
@@ -68,3 +70,12 @@ def test_a_rule_that_cannot_be_used_names_its_file(tmp_path: Path, change: tuple
     with pytest.raises(ConfigError, match=r"go/runtime\.yaml") as caught:
         assets.runtimes(tmp_path / "layers")
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("folder", "handler"), [("server", "main.go"), ("handlers", "function.Handle"), ("vendored", "function.Handle")]
+)
+def test_the_go_that_is_shipped(folder: str, handler: str) -> None:
+    """Beside the fixtures' own fnctl.yaml, which `detect` does not look at."""
+    ((finding, runtime),) = detect(GO / folder, assets.runtimes()).functions.values()
+    assert (finding.handler, finding.contract, runtime[:2]) == (handler, Contract.WEB, "go")

@@ -125,12 +125,19 @@ def test_fun_http_function(tmp_path: Path) -> None:
     assert only(tmp_path, {}).line_for("contract fc-http").line == 24  # type: ignore[union-attr]
 
 
-def test_fc3_hands_an_event_to_built_in_runtimes(tmp_path: Path) -> None:
+def test_fc3_hands_an_event_to_built_in_runtimes_behind_http(tmp_path: Path) -> None:
     (function,) = loaded(tmp_path, {"s.yaml": FC3, "code/index.py": PYTHON})
-    assert (function.name, function.runtime, function.contract) == ("start-nodejs", "python3.13", Contract.FC_EVENT)
+    assert (function.name, function.runtime, function.contract) == ("start-nodejs", "python3.13", Contract.FC3_HTTP)
     assert (function.initializer, function.cpus, function.concurrency) == ("index.initialize", 0.35, 1)
     assert dict(function.environment) == {"STAGE": "dev"}
     assert seen(tmp_path, {}).source == "s.yaml (Alibaba Function Compute (Serverless Devs))"
+
+
+def test_fc3_hands_an_http_request_to_node_as_an_event(tmp_path: Path) -> None:
+    event = "exports.handler = async (event, context) => 'x';\nexports.initialize = async (context) => {};\n"
+    files = {"s.yaml": FC3.replace("python3.10", "nodejs20"), "code/index.js": event}
+    (function,) = loaded(tmp_path, files)
+    assert (function.contract, function.concurrency) == (Contract.FC3_HTTP, 1)
 
 
 def test_fc3_with_a_handler_of_an_http_function(tmp_path: Path) -> None:
@@ -160,7 +167,7 @@ def test_a_custom_runtime_is_the_web_app_in_its_folder(tmp_path: Path) -> None:
 def test_other_triggers_are_told_and_the_function_is_there(tmp_path: Path) -> None:
     text = FC3.replace("triggerType: http", "triggerType: timer")
     found = seen(tmp_path, {"s.yaml": text, "code/index.py": PYTHON})
-    assert list(found.functions) == ["start-nodejs"]
+    assert only(tmp_path, {}).contract is Contract.FC_EVENT
     assert "s.yaml:26: trigger of type timer is not taken over" in [str(note) for note in found.notes]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fnctl.config.detect import Choice
+from fnctl.config.detect import Choice, look
 from fnctl.errors import ConfigError
 from fnctl.model import Contract
 from tests.unit.detect.folders import loaded, only, places, seen, write
@@ -63,6 +63,11 @@ TOLD = {
         },
         "index.handler",
         C.FC_EVENT,
+    ),
+    "fc 3.0 behind http": (
+        {"index.js": "exports.handler = async (event, context) => JSON.parse(event).queryParameters.name\n"},
+        "index.handler",
+        C.FC3_HTTP,
     ),
     "fc in python": (
         {"index.py": "import json\ndef handler(event, context):\n    e = json.loads(event)\n    context.request_id\n"},
@@ -326,3 +331,12 @@ def test_ways_to_export(tmp_path: Path, written: str) -> None:
     write(tmp_path, {"index.js": EXPORTS[written] + "\n"})
     choice = Choice(contract=Contract.EVENT)
     assert [each.handler for each, _ in seen(tmp_path, {}, choice).functions.values()] == ["index.run"]
+
+
+@pytest.mark.parametrize(
+    "text", ["/*", "module.exports = {", "exports.a = (", "export {", "`a", "=/", "module.exports = "]
+)
+def test_a_file_that_nobody_wrote_is_looked_at_within_bounds(tmp_path: Path, text: str) -> None:
+    """A bundler's output, or a broken one, of the largest size that is read: what is found does not matter here."""
+    write(tmp_path, {"index.js": text * ((1 << 20) // len(text)), "app.py": "import flask\na = flask.Flask('a')\n"})
+    assert "app.a" in {finding.handler for each in look(tmp_path, ()).readings for finding in each.findings}

@@ -87,6 +87,7 @@ PYTHON = {
         "shop.wsgi.application",
     ),
     "django without the setting": ({"manage.py": MANAGE, "shop/wsgi.py": DJANGO_WSGI}, "shop.wsgi.application"),
+    "django with neither": ({"manage.py": MANAGE, "shop/settings.py": ""}, "manage.py"),
     "django on asgi": (
         {"manage.py": MANAGE, "shop/asgi.py": DJANGO_WSGI.replace("wsgi", "asgi")},
         "shop.asgi.application",

@@ -46,7 +46,7 @@ def test_each_line_says_where_it_comes_from(tmp_path: Path) -> None:
     found = seen(tmp_path, FOLDERS["fc3"])
     text = written.text(found.functions, found.source)
     assert "    handler: index.handler # s.yaml:14\n" in text
-    assert "    contract: fc-event # s.yaml:26\n" in text
+    assert "    contract: fc3-http # s.yaml:26\n" in text
 
 
 @given(st.text())

@@ -17,10 +17,11 @@ from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease
 from fnctl.runtime.lifecycle import Death, State
-from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.pool import Pool
 from fnctl.runtime.reaper import reap
 from fnctl.runtime.site import Site
 from fnctl.runtime.slot import Slot
+from fnctl.runtime.tiers import PoolSettings
 
 NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
 IDLE_TIMEOUT_S = 5.0
@@ -90,7 +91,7 @@ class World:
     # -- the starter -----------------------------------------------------------------------------------------------
 
     def pooled(self, code: Code) -> Instance | None:
-        return self.pool.take(code.runtime.name)
+        return self.pool.take(code)
 
     def bring_up(self, site: Site, instance: Instance | None) -> None:
         if instance is not None:

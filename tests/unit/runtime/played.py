@@ -19,12 +19,14 @@ from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, Sandbox
 from fnctl.policy import PoolPolicy
 from fnctl.runtime.code import Code
 from fnctl.runtime.lease import DataConnection, DataOwner, Lease
-from fnctl.runtime.pool import Pool, PoolSettings
+from fnctl.runtime.pool import Pool
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
+from fnctl.runtime.tiers import PoolSettings
 
 NODE = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))
 PYTHON = RuntimeSpec("python3.13", "python", "3.13.0", Path("/nowhere"), ("/opt/python-agent",))
+WAIT_S = 30.0  # for what must come; a busy machine may take its time over it
 AGENTS = {Path(spec.agent[0]).name: spec.name for spec in (NODE, PYTHON)}
 
 
@@ -54,9 +56,12 @@ class Script:
     forks: bool = False
     load_error: dict[str, Any] | None = None
     load_hangs: bool = False
+    waits_for: str | None = None  # said before it hangs
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
     kills: int = 0
+    reads: list[Path] = field(default_factory=list)  # the slots whose agents read a cache ahead
+    breaks_on_cache: bool = False
     garbage_at_load: bytes | None = None
     boot_gate: asyncio.Event | None = None  # an agent says hello when it is open
 
@@ -106,7 +111,13 @@ class PlayedSandbox:
         say(writer, {"op": "hello", "protocol": 1, "role": "agent", "runtime": AGENTS[program], "pid": 7})
         while line := await reader.readline():
             message = json.loads(line)
-            if message["op"] == "load":
+            if message["op"] == "ahead":
+                self.script.reads.append(self.folder)
+                if self.script.breaks_on_cache:
+                    self.exit(signal=11)
+                    return
+                say(writer, {"op": "ahead"})
+            elif message["op"] == "load":
                 self.script.loads.append(message)
                 await self._load(writer)
             elif message["op"] == "dial":
@@ -114,6 +125,8 @@ class PlayedSandbox:
                     await self.dial()
 
     async def _load(self, writer: asyncio.StreamWriter) -> None:
+        if self.script.waits_for is not None:
+            say(writer, {"op": "waiting", "for": self.script.waits_for})
         if self.script.load_hangs:
             return
         if self.script.garbage_at_load is not None:
@@ -224,9 +237,9 @@ class Stage1:
         self.pool.start()
         for code in codes:
             await self.scheduler.deploy(code)
-        await asyncio.wait_for(self.pool.full(), 5)
+        await asyncio.wait_for(self.pool.full(), WAIT_S)
 
-    async def lease(self, name: str = "todos", timeout_s: float = 5.0) -> Lease:
+    async def lease(self, name: str = "todos", timeout_s: float = WAIT_S) -> Lease:
         """A lease, at once or after a wait; raises what the queue answers."""
         if (lease := self.scheduler.try_acquire(name)) is not None:
             return lease
@@ -248,13 +261,13 @@ class Stage1:
 
     async def close(self) -> None:
         await self.scheduler.close()
-        await asyncio.wait_for(self.pool.close(), 5)
+        await asyncio.wait_for(self.pool.close(), WAIT_S)
         self.executor.shutdown()
         for _ in range(5):  # transports that were closed last say so on the loop's next turns
             await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Turn the loop until the condition holds."""
 
     async def turn() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fnctl.errors import FnctlError
 from fnctl.model import Model, Scale
 from fnctl.runtime.lifecycle import Death, State
-from tests.unit.runtime.played import PlayedSandbox, Stage1, say, until
+from tests.unit.runtime.played import WAIT_S, PlayedSandbox, Stage1, say, until
 from tests.unit.runtime.test_scheduler import play
 
 WORDS = st.sampled_from(["hello", "started", "exited", "error", "loaded", "load_failed", "done", "dial", "load", ""])
@@ -146,7 +146,7 @@ def test_a_second_control_connection_is_hung_up(tmp_path: Path) -> None:
         for role in ("agent", "supervisor"):
             path = stage.sandbox_of(lease).folder / f"{role}.sock"
             reader, writer = await asyncio.open_unix_connection(str(path))
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
             writer.close()
         assert stage.pool.alive[lease.instance].state is State.BUSY
         lease.release(reusable=True)

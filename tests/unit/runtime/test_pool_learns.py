@@ -10,7 +10,7 @@ import pytest
 
 from fnctl.model import RuntimeSpec, StartKind
 from fnctl.policy import PoolPolicy, PoolRules, Targets
-from fnctl.runtime.pool import shares
+from fnctl.runtime.tiers import shares
 from tests.unit.runtime.played import NODE, PYTHON, Stage1, until
 from tests.unit.runtime.test_scheduler import play
 
@@ -34,7 +34,7 @@ def test_boots_of_one_runtime_make_room_for_those_of_another(tmp_path: Path) -> 
         await stage.start()
         await until(lambda: waiting(stage) == {NODE.name: 3})
         policy.wanted = Targets(0, {NODE.name: 1, PYTHON.name: 2})
-        stage.pool.first_call(PYTHON.name)
+        stage.pool.first_call(stage.code())
         await until(lambda: waiting(stage) == {NODE.name: 1, PYTHON.name: 2})
 
     play(tmp_path, history, policy=policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 import uvloop
 
 from fnctl.errors import DeadlineExceeded, FunctionError, LoadError, NotFound, ProtocolError, QueueFull
-from fnctl.model import Isolation, Model, Scale, StartKind
+from fnctl.model import Isolation, Model, Scale, Secret, StartKind
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.runtime.instance import GRACE_S
 from fnctl.runtime.lifecycle import State
 from fnctl.runtime.reaper import reap
-from tests.unit.runtime.played import Stage1, until
+from tests.unit.runtime.played import NODE, PYTHON, WAIT_S, Stage1, until
 
 History = Callable[[Stage1], Awaitable[None]]
 
@@ -84,7 +85,7 @@ def test_a_receipt_counts_only_the_part_of_a_boot_that_was_waited_for(tmp_path: 
         asked = loop.time()
         waiting = stage.enqueue()
         loop.call_soon(gate.set)
-        lease = await asyncio.wait_for(waiting, 5)
+        lease = await asyncio.wait_for(waiting, WAIT_S)
         waited_ms = (loop.time() - asked) * 1000
         assert lease.start is StartKind.BASE
         assert (
@@ -130,7 +131,7 @@ def test_an_instance_serves_many_at_once_up_to_its_concurrency(tmp_path: Path) -
         assert len({id(lease.connection) for lease in leases}) == 3
         fourth = stage.enqueue()
         leases[0].release(reusable=True)
-        got = await asyncio.wait_for(fourth, 5)
+        got = await asyncio.wait_for(fourth, WAIT_S)
         assert got.connection is leases[0].connection
         for lease in (*leases[1:], got):
             lease.release(reusable=True)
@@ -147,8 +148,8 @@ def test_the_queue_is_bounded(tmp_path: Path) -> None:
             stage.enqueue()
         assert refused.value.retry_after_s == 1
         held.release(reusable=True)
-        (await asyncio.wait_for(first, 5)).release(reusable=True)
-        (await asyncio.wait_for(second, 5)).release(reusable=True)
+        (await asyncio.wait_for(first, WAIT_S)).release(reusable=True)
+        (await asyncio.wait_for(second, WAIT_S)).release(reusable=True)
 
     play(tmp_path, history)
 
@@ -181,7 +182,7 @@ def test_a_load_error_reaches_every_waiter_with_its_place(tmp_path: Path) -> Non
         await stage.start(stage.code(scale=Scale(0, 1)))
         answers = [stage.enqueue() for _ in range(3)]
         for answer in answers:
-            error = await asyncio.wait_for(answer, 5)
+            error = await asyncio.wait_for(answer, WAIT_S)
             assert isinstance(error, LoadError)
             assert "index.js:3: SyntaxError: Unexpected token" in error.message
         # at once and without burning another pooled instance
@@ -217,6 +218,59 @@ def test_a_hanging_load_is_blamed_on_the_load(tmp_path: Path) -> None:
     play(tmp_path, history, load_timeout_s=0.05)
 
 
+def test_a_hanging_load_says_what_the_agent_waits_for(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.load_hangs, stage.script.waits_for = True, "port 3000; it listens on port 8000"
+        await stage.start(stage.code(command=("./server",), timeout_s=0.01))
+        with pytest.raises(DeadlineExceeded, match="waited for port 3000; it listens on port 8000") as caught:
+            await stage.lease()
+        assert caught.value.code == "load_timeout"
+
+    play(tmp_path, history, load_timeout_s=0.01)
+
+
+def test_functions_of_several_runtimes_share_what_is_booted_for_all_of_them(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        command = replace(PYTHON, agent=NODE.agent, booted_as=NODE.name)
+        await stage.start(replace(stage.code(), runtime=command))
+        lease = await stage.lease()
+        assert lease.start is StartKind.RUNTIME
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def secret(folder: Path) -> Secret:
+    return Secret("db", folder / "db.txt", None, folder / ".env", "fnctl.yaml:9")
+
+
+def test_secrets_are_in_the_slot_before_the_code_is_loaded(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        (tmp_path / "db.txt").write_bytes(b"hunter2")
+        stage.script.load_hangs = True
+        await stage.start(stage.code(secrets=(secret(tmp_path),)))
+        waiting = stage.enqueue()
+        await until(lambda: bool(stage.script.loads))
+        (folder,) = [each.slot.folder for each in stage.pool.alive.values() if each.code is not None]
+        assert (folder / "secrets/db").read_bytes() == b"hunter2"
+        assert "hunter2" not in str(stage.script.loads) + str(stage.log)
+        waiting.cancel()
+        await stage.pool.close()
+        assert not folder.exists()
+
+    play(tmp_path, history)
+
+
+def test_a_secret_that_cannot_be_had_fails_the_load(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(secrets=(secret(tmp_path),)))
+        with pytest.raises(LoadError, match=r"todos did not load: fnctl\.yaml:9: secret `db`"):
+            await stage.lease()
+        assert stage.script.loads == []
+
+    play(tmp_path, history)
+
+
 def test_garbage_from_an_agent_destroys_its_sandbox_only(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code(), stage.code("other"))
@@ -236,7 +290,7 @@ def test_a_crash_is_told_with_its_exit_code_and_the_next_call_works(tmp_path: Pa
         stage.sandbox_of(lease).exit(code=3)
         why: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         lease.failure(why.set_result)
-        error = await asyncio.wait_for(why, 5)
+        error = await asyncio.wait_for(why, WAIT_S)
         assert isinstance(error, FunctionError)
         assert "exit code 3" in error.message
         lease.release(reusable=False, error=error)
@@ -344,7 +398,7 @@ def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
         assert stage.scheduler.try_acquire("todos") is None
         waiting = stage.enqueue()
         await stage.sandbox_of(lease).done()
-        again = await asyncio.wait_for(waiting, 5)
+        again = await asyncio.wait_for(waiting, WAIT_S)
         assert again.instance == lease.instance
         assert again.start is StartKind.WARM
         again.release(reusable=True)
@@ -449,7 +503,7 @@ def test_a_burst_of_first_calls_is_answered_within_the_scale(tmp_path: Path) -> 
         answers = [stage.enqueue() for _ in range(40)]
         seen = set()
         for answer in answers:
-            lease = await asyncio.wait_for(answer, 10)
+            lease = await asyncio.wait_for(answer, WAIT_S)
             seen.add(lease.instance)
             lease.release(reusable=True)
         assert 1 <= len(seen) <= 3

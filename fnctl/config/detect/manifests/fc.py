@@ -23,19 +23,21 @@ class FcContract:
     evidence: tuple[Evidence, ...] = ()
 
 
-def fc_contract(folder: Path, language: str, handler: str, http: bool, events_only: bool) -> FcContract:
+def fc_contract(folder: Path, language: str, handler: str, http: bool, third: bool) -> FcContract:
     """By the trigger, and by the handler's own parameters where they are those of an HTTP function.
 
-    `events_only`: FC 3.0, where an HTTP trigger hands an event to the handler. Functions that were HTTP functions keep
-    their parameters, which then decide.
+    `third`: FC 3.0, where an HTTP trigger hands an event to the handler. Functions that were HTTP functions keep their
+    parameters, which then decide.
     """
+    if not third:
+        return FcContract(Contract.FC_HTTP if http else Contract.FC_EVENT)
     reader = {"node": node.signature, "python": python.signature}.get(language)
     found = reader(folder, handler)[0] if reader else None
     told = candidates(found, {}) if found else {}
-    if events_only:
-        by_shape = next((told[each] for each in (Contract.FC_HTTP, Contract.WEB) if each in told), None)
-        return FcContract(Contract.FC_HTTP, tuple(by_shape)) if by_shape else FcContract(Contract.FC_EVENT)
-    return FcContract(Contract.FC_HTTP if http else Contract.FC_EVENT)
+    by_shape = next((told[each] for each in (Contract.FC_HTTP, Contract.WEB) if each in told), None)
+    if by_shape:
+        return FcContract(Contract.FC_HTTP, tuple(by_shape))
+    return FcContract(Contract.FC3_HTTP if http else Contract.FC_EVENT)
 
 
 def custom_app(place: Place, key: str, name: str, path: str | None) -> Finding | None:

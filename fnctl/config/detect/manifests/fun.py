@@ -73,7 +73,7 @@ def _function(place: Place) -> Finding | None:
     handler, initializer = handler_of(properties, "Handler"), properties.text("Initializer")
     if language is None or path is None or handler is None:
         return None
-    contract = fc_contract(properties.manifest.folder / path, language[0], handler, http is not None, events_only=False)
+    contract = fc_contract(properties.manifest.folder / path, language[0], handler, http is not None, third=False)
     told = http.evidence("Type", f"contract {contract.word}") if http else place.evidence("Type", "contract fc-event")
     return Finding(
         language=language[0],

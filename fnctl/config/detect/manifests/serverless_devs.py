@@ -83,7 +83,7 @@ def _three(resource: Place) -> Finding | None:
     http, _ = _triggers(props)
     initializer = props.at("instanceLifecycleConfig").at("initializer")
     return _function(
-        resource, props, name="functionName", code="code", http=http, events_only=True,
+        resource, props, name="functionName", code="code", http=http, third=True,
         initializer=(initializer, "handler"), triggers=(),
     )  # fmt: skip
 
@@ -95,13 +95,13 @@ def _two(resource: Place) -> Finding | None:
     function.check(FUNCTION_2)
     http, _ = _triggers(props)
     return _function(
-        resource, function, name="name", code="codeUri", http=http, events_only=False,
+        resource, function, name="name", code="codeUri", http=http, third=False,
         initializer=(function, "initializer"), triggers=tuple(_domains(props)),
     )  # fmt: skip
 
 
 def _function(
-    resource: Place, props: Place, *, name: str, code: str, http: Place | None, events_only: bool,
+    resource: Place, props: Place, *, name: str, code: str, http: Place | None, third: bool,
     initializer: tuple[Place, str], triggers: tuple[HttpTrigger, ...],
 ) -> Finding | None:  # fmt: skip
     language, path = runtime(props, "runtime"), folder_of(props, code)
@@ -112,9 +112,7 @@ def _function(
     handler, starts = handler_of(props, "handler"), initializer[0].text(initializer[1])
     if language is None or path is None or handler is None:
         return None
-    contract = fc_contract(
-        props.manifest.folder / path, language[0], handler, http is not None, events_only=events_only
-    )
+    contract = fc_contract(props.manifest.folder / path, language[0], handler, http is not None, third=third)
     trigger = http or resource
     told = trigger.evidence(None if http else "component", f"contract {contract.word}")
     return Finding(

@@ -16,6 +16,10 @@ from fnctl.config.detect.manifests.words import name_of, route
 from fnctl.model import Contract, HttpTrigger
 
 CONTRACTS = {"aws": Contract.LAMBDA, "aliyun": Contract.FC_EVENT}
+_HTTP_EVENT = {
+    Contract.LAMBDA: "an `http` event comes as payload format 2.0, not 1.0",
+    Contract.FC_EVENT: "the event of `http` is the request's body here, not what API Gateway makes of the request",
+}
 TOP = Keys(
     read=("functions", "provider", "plugins"),
     left={"layers": "put what is in them beside the code"},
@@ -79,7 +83,7 @@ def _function(place: Place, provider: Place, contract: Contract, loosely: bool) 
         place.problem("image", f"{place.name} is a container image", "fnctl runs code: give its handler")
         return None
     language, handler = runtime(said("runtime"), "runtime"), handler_of(place, "handler")
-    triggers = tuple(_routes(place))
+    triggers = tuple(_routes(place, contract))
     variables = {**dict(provider.at("environment").variables()), **dict(place.at("environment").variables())}
     if language is None or handler is None:
         return None
@@ -109,19 +113,19 @@ def _seconds(place: Place) -> float | None:
     return place.number("timeout")
 
 
-def _routes(function: Place) -> Iterator[HttpTrigger]:
+def _routes(function: Place, contract: Contract) -> Iterator[HttpTrigger]:
     events = function.data.get("events")
     for index, event in enumerate(events if isinstance(events, list) else []):
         place = Place(function.manifest, (*function.loc, "events", index), event if isinstance(event, dict) else {})
         for kind in place.data or {event: None}:
             if kind in ("http", "httpApi"):
-                yield from _route(place, str(kind))
+                yield from _route(place, str(kind), contract)
             else:
                 text = f"event `{kind}` of {function.name} is not taken over"
                 place.note(None, text, "fnctl calls functions over HTTP")
 
 
-def _route(place: Place, kind: str) -> Iterator[HttpTrigger]:
+def _route(place: Place, kind: str, contract: Contract) -> Iterator[HttpTrigger]:
     """`GET /path`, `* /path`, `*`, or a mapping with path and method."""
     value = place.data[kind]
     if isinstance(value, dict):
@@ -132,9 +136,7 @@ def _route(place: Place, kind: str) -> Iterator[HttpTrigger]:
         words = str(value).split()
         path, method = (words[-1], words[0] if len(words) > 1 else "*") if words else (None, "*")
     if kind == "http":
-        place.note(kind, "an `http` event comes as payload format 2.0, not 1.0") if place.manifest.top.data.get(
-            "provider"
-        ) != "aliyun" else None
+        place.note(kind, _HTTP_EVENT[contract])
     if path is None or path == "*":
         return
     made = route(path, (method,))
