@@ -74,11 +74,11 @@ def run(
     from fnctl import config
 
     project = config.load(Path.cwd(), file)
-    output.notes(project.notes)
     claim_port(host, port)
     if detach:
-        _detach(project)
+        _detach(project)  # whose own words are passed on
         return
+    output.notes(project.notes)
     from fnctl.cli.compose import ServeSettings
 
     count, budget_mb = pool_size(warm, pool_memory)

@@ -69,7 +69,7 @@ def _from_folder(folder: Path, environ: Mapping[str, str], runtimes: Mapping[str
         problems += source.document.problems
     if problems:
         raise failure(problems)
-    notes = tuple(str(note) for note in detected.notes)
+    notes = (detected.words, *(str(note) for note in detected.notes))
     return Project(root=folder, id=project_id(folder), functions=tuple(functions), notes=notes)
 
 

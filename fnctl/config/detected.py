@@ -28,6 +28,14 @@ class Detected:
     functions: Written
     notes: tuple[Problem, ...]
 
+    @property
+    def words(self) -> str:
+        """One line for who runs it: they should know that nobody wrote this down."""
+        found = ", ".join(
+            f"{each.handler} as {each.contract} on {runtime}" for each, runtime in self.functions.values()
+        )
+        return f"no {FILE_NAME}: {self.source or 'the code'} tells of {found}; `fnctl detect` says why"
+
 
 def detect(
     folder: Path, runtimes: Mapping[str, RuntimeSpec], choice: Choice | None = None, runtime: str | None = None

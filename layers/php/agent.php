@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Fnctl;
 
-foreach (['kernel', 'host', 'logs', 'wire', 'program', 'contract', 'event', 'fc', 'fastcgi', 'site', 'relay', 'worker', 'work', 'clean', 'agent_loop', 'standalone'] as $__fnctl_part) {
+foreach (['kernel', 'lines', 'logs', 'wire', 'program', 'contract', 'event', 'fc', 'fastcgi', 'site', 'relay', 'worker', 'work', 'clean', 'loop', 'standalone'] as $__fnctl_part) {
     require __DIR__ . "/$__fnctl_part.php";
 }
 unset($__fnctl_part);

@@ -49,6 +49,11 @@ final class Load
         $this->single = ($message['model'] ?? 'resident') === 'ephemeral';
     }
 
+    public function isFc(): bool
+    {
+        return str_starts_with($this->contract, 'fc');
+    }
+
     public function isWeb(): bool
     {
         return $this->contract === 'web';
@@ -61,6 +66,7 @@ final class Load
             'event' => new EventContract($handler(...), $this),
             'fc-event' => new FcEventContract($handler(...), $this),
             'fc-http' => new FcHttpContract($handler(...), $this),
+            'fc3-http' => new Fc3HttpContract($handler(...), $this),
             default => throw new NoSuchHandler("the PHP agent does not know the contract {$this->contract}"),
         };
     }

@@ -68,7 +68,7 @@ final class EventContract implements Contract
     }
 
     /** Not parse_str, which makes arrays of `a[]` and underscores of dots. @return array<string, string> */
-    private static function pairs(string $query): array
+    public static function pairs(string $query): array
     {
         $pairs = [];
         foreach ($query === '' ? [] : explode('&', $query) as $pair) {
@@ -89,7 +89,7 @@ final class EventContract implements Contract
     }
 
     /** The response that a handler's return value stands for. Throws BadResponse for what none can be made of. */
-    private static function toAnswer(mixed $result): Answer
+    public static function toAnswer(mixed $result): Answer
     {
         if ($result === null) {
             return new Answer(204, [], '');

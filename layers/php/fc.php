@@ -18,10 +18,83 @@ final class FcEventContract implements Contract
     {
         $id = $request->invocation() ?: bin2hex(random_bytes(13));
         $GLOBALS['fcLogger'] = new FcLogger($id);
-        $result = ($this->handler)($request->body->all(), fc_context($this->load, $id));
-        $body = is_string($result) || $result === null ? (string) $result : json($result);
-        return new Answer(200, [['Content-Type', 'application/octet-stream'], ['X-Fc-Request-Id', $id]], $body);
+        return self::toAnswer(($this->handler)($request->body->all(), fc_context($this->load, $id)));
     }
+
+    /** Nothing is an empty 200; `statusCode` makes a response, as HTTP triggers take it; the rest is the body. */
+    private static function toAnswer(mixed $result): Answer
+    {
+        return $result === null ? new Answer(200, [], '') : EventContract::toAnswer($result);
+    }
+}
+
+/**
+ * Function Compute 3.0 behind an HTTP trigger: the event is the request, as JSON (help.aliyun.com, Function Compute 3.0, "HTTP triggers":
+ * request and response struct).
+ */
+final class Fc3HttpContract implements Contract
+{
+    public function __construct(private readonly \Closure $handler, private readonly Load $load)
+    {
+    }
+
+    public function answer(Request $request): Answer
+    {
+        $id = $request->invocation() ?: bin2hex(random_bytes(13));
+        $GLOBALS['fcLogger'] = new FcLogger($id);
+        $event = json_encode($this->event($request, $id), JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE);
+        $result = ($this->handler)($event, fc_context($this->load, $id));
+        if (is_array($result) && is_int($result['statusCode'] ?? null)) {
+            return EventContract::toAnswer($result);
+        }
+        $body = $result === null ? '' : (is_string($result) ? $result : json($result));
+        return new Answer(200, [['Content-Type', 'application/json']], $body);
+    }
+
+    /** @return array<string, mixed> */
+    private function event(Request $request, string $id): array
+    {
+        $body = $request->body->all();
+        $text = mb_check_encoding($body, 'UTF-8');
+        $headers = array_filter($request->joined(), static fn (string $name) => !str_starts_with($name, 'x-fnctl-'), ARRAY_FILTER_USE_KEY);
+        return [
+            'version' => 'v1',
+            'rawPath' => $request->path(),
+            'body' => $text ? $body : base64_encode($body),
+            'isBase64Encoded' => !$text,
+            'headers' => (object) $headers,
+            'queryParameters' => (object) EventContract::pairs($request->query()),
+            'requestContext' => [
+                'accountId' => (string) getenv('FC_ACCOUNT_ID'),
+                'domainName' => $request->header('host') ?? '',
+                'domainPrefix' => explode('.', $request->header('host') ?? '')[0],
+                'http' => [
+                    'method' => $request->method, 'path' => $request->path(), 'protocol' => 'HTTP/1.1',
+                    'sourceIp' => fc_client($request), 'userAgent' => $request->header('user-agent') ?? '',
+                ],
+                'requestId' => $id,
+                'time' => gmdate('Y-m-d\TH:i:s\Z'),
+                'timeEpoch' => (string) now_ms(),
+            ],
+        ];
+    }
+}
+
+function fc_client(Request $request): string
+{
+    return trim(explode(',', $request->header('x-forwarded-for') ?? '127.0.0.1')[0]);
+}
+
+/** What FC's runtimes set (its documentation, "Environment variables"). @return array<string, string> */
+function fc_environment(Load $load): array
+{
+    return [
+        'FC_FUNCTION_NAME' => $load->function,
+        'FC_FUNCTION_HANDLER' => $load->handler,
+        'FC_FUNCTION_MEMORY_SIZE' => (string) $load->memoryMb,
+        'FC_FUNC_CODE_PATH' => $load->root,
+        'FC_QUALIFIER' => 'LATEST',
+    ];
 }
 
 final class FcHttpContract implements Contract
@@ -39,7 +112,7 @@ final class FcHttpContract implements Contract
             throw new BadResponse('an FC HTTP handler returns a RingCentral\Psr7\Response, not ' . get_debug_type($response));
         }
         $headers = headers($response->getHeaders(), '');
-        return new Answer($response->getStatusCode(), [...$headers, ['X-Fc-Request-Id', $id]], (string) $response->getBody());
+        return new Answer($response->getStatusCode(), $headers, (string) $response->getBody());
     }
 
     private static function psr7(Request $request): \Psr\Http\Message\ServerRequestInterface
@@ -53,7 +126,7 @@ final class FcHttpContract implements Contract
             ->withCookieParams($cookies)
             ->withAttribute('path', $request->path())
             ->withAttribute('requestURI', $request->target)
-            ->withAttribute('clientIP', trim(explode(',', $request->header('x-forwarded-for') ?? '127.0.0.1')[0]))
+            ->withAttribute('clientIP', fc_client($request))
             ->withAttribute('queries', $queries);
     }
 
@@ -88,11 +161,11 @@ function fc_context(Load $load, string $id): array
         'name' => $load->function,
         'handler' => $load->handler,
         'memory' => $load->memoryMb,
-        'timeout' => intdiv($load->timeoutMs, 1000),
+        'timeout' => (int) ceil($load->timeoutMs / 1000),
         'initializer' => $load->initializer ?? '',
-        'initializationTimeout' => intdiv($load->timeoutMs, 1000),
+        'initializationTimeout' => (int) ceil($load->timeoutMs / 1000),
     ];
-    $service = ['name' => '', 'logProject' => '', 'logStore' => '', 'qualifier' => 'LATEST', 'versionId' => $load->version];
+    $service = ['name' => $given('FC_SERVICE_NAME'), 'logProject' => '', 'logStore' => '', 'qualifier' => 'LATEST', 'versionId' => $load->version];
     return [
         'requestId' => $id,
         'credentials' => $credentials,
@@ -100,6 +173,7 @@ function fc_context(Load $load, string $id): array
         'service' => $service,
         'region' => $given('FC_REGION'),
         'accountId' => $given('FC_ACCOUNT_ID'),
+        'tracing' => ['openTracingSpanContext' => '', 'jaegerEndpoint' => '', 'openTracingSpanBaggages' => []],
     ];
 }
 

@@ -51,7 +51,8 @@ final class Work
                 unset($_SERVER[$name], $_ENV[$name]);
             }
         }
-        foreach ([...$this->load->environment, 'PORT' => (string) $this->load->port] as $name => $value) {
+        $own = $this->load->isFc() ? fc_environment($this->load) : [];
+        foreach ([...$own, ...$this->load->environment, 'PORT' => (string) $this->load->port] as $name => $value) {
             putenv("$name=$value");
             $_SERVER[$name] = $_ENV[$name] = $value;
         }

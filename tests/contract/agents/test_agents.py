@@ -56,7 +56,7 @@ def test_a_cache_that_cannot_be_read_ahead_costs_time_only(
             (host.folder / "ahead" / name).write_bytes(cache)
     host.agent.send("ahead", folder="/fn/ahead")
     host.agent.expect("ahead")
-    assert host.load("events.echo")["kind"] == "event"
+    assert host.load("events.mirror")["kind"] == "event"
     assert host.request("GET", "/x").json["event"]["path"] == "/x"
 
 

@@ -143,3 +143,20 @@ function handler($event) {
     for path in ("/a", "/b"):
         assert host.logs.wait_for(f"in {path}")[0] == path[1] * 26
         assert host.logs.wait_for(f"program {path}")[0] == path[1] * 26
+
+
+def test_function_compute_3_hands_over_the_request_as_json(start: Start) -> None:
+    code = r"""<?php
+function handler($event, $context) {
+    $request = json_decode($event, true);
+    if ($request['rawPath'] === '/plain') { return ['env' => getenv('FC_FUNCTION_NAME'), 'body' => $request['body']]; }
+    $headers = ['X-A' => 'b'];
+    return ['statusCode' => 203, 'headers' => $headers, 'isBase64Encoded' => true, 'body' => base64_encode("\x00\xff")];
+}
+"""
+    host = start(RUNTIME, {"f.php": code})
+    host.load("f.handler", contract="fc3-http")
+    plain = host.request("POST", "/plain?a=1", body="hi")
+    assert (plain.headers["content-type"], plain.json) == ("application/json", {"env": "tested", "body": "hi"})
+    full = host.request()
+    assert (full.status, full.headers["x-a"], full.body) == (203, "b", b"\0\xff")

@@ -357,6 +357,18 @@ def test_functions_framework_cloudevent(load: Load, framework: Path) -> None:
     assert host.request("POST", "/", b'{"no": "event"}', JSON).status == 400
 
 
+def test_functions_framework_on_asgi(load: Load, framework: Path) -> None:
+    code = """
+import functions_framework.aio
+
+@functions_framework.aio.http
+async def hello(request):
+    return "Hello " + request.query_params["name"]
+"""
+    host = load("functions-framework-http", code, "hello", extra=framework)
+    assert host.request("GET", "/?name=Ann").body == b"Hello Ann"
+
+
 # --- OpenFaaS ---
 
 

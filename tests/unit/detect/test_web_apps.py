@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fnctl import config
 from fnctl.config.detected import function_name
 from fnctl.errors import NotFound
 from fnctl.model import Contract
-from tests.unit.detect.folders import loaded, only, places, seen, write
+from tests.unit.detect.folders import RUNTIMES, loaded, only, places, seen, write
 
 EXPRESS = "const app = require('express')()\napp.listen(process.env.PORT || 3000)\n"
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -176,3 +177,8 @@ def test_a_django_project_points_at_its_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("folder", "name"), [("Todo App", "todo-app"), ("9lives", "fn-9lives"), ("a" * 70, "a" * 63)])
 def test_a_folder_gives_a_legal_name(folder: str, name: str) -> None:
     assert function_name(Path("/x") / folder) == name
+
+
+def test_who_runs_it_is_told_that_nobody_wrote_it_down(tmp_path: Path) -> None:
+    project = config.load(write(tmp_path, {"index.js": EXPRESS}), environ={}, runtimes=RUNTIMES)
+    assert project.notes == ("no fnctl.yaml: the code tells of index.js as web on node24; `fnctl detect` says why",)

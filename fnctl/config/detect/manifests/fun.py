@@ -41,7 +41,7 @@ HTTP = Keys(read=("AuthType", "Methods"), quiet=("Qualifier",))
 def _is_one(data: Mapping[str, Any]) -> bool:
     resources = data.get("Resources")
     some = resources.values() if isinstance(resources, dict) else ()
-    types = {each.get("Type") for each in some if isinstance(each, dict)}
+    types = {str(each.get("Type")) for each in some if isinstance(each, dict)}
     return str(data.get("Transform", "")).startswith("Aliyun::Serverless") or bool(
         types & {FUNCTION_TYPE, SERVICE_TYPE}
     )

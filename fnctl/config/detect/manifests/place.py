@@ -6,6 +6,7 @@ and line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,8 +125,8 @@ class Place:
         if value is None:
             return None
         try:
-            if not isinstance(value, bool):
-                return float(value)
+            if not isinstance(value, bool) and math.isfinite(number := float(value)):
+                return number
         except (TypeError, ValueError):
             pass
         self.problem(key, f"`{key}` of {self._where} must be a number, found {shown(value)}")

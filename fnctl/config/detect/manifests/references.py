@@ -31,7 +31,7 @@ def cloudformation(data: Mapping[str, Any]) -> Resolver:
         value = _short(value)
         if not isinstance(value, Tagged):
             return value
-        if value.tag == "!Ref" and value.value in known:
+        if value.tag == "!Ref" and isinstance(value.value, str) and value.value in known:
             return known[value.value]
         if value.tag == "!Sub" and isinstance(value.value, str):
             return _REFERENCE.sub(lambda found: _from(known, found[1], f"`!Sub {value.value}`"), value.value)

@@ -108,7 +108,7 @@ def _function(place: Place, provider: Place, contract: Contract, loosely: bool) 
 def _seconds(place: Place) -> float | None:
     """A number of seconds; the Alibaba guide also writes `90s`."""
     value = place.data.get("timeout")
-    if isinstance(value, str) and value.removesuffix("s").isdigit():
+    if isinstance(value, str) and value.removesuffix("s").isdecimal():
         return float(value.removesuffix("s"))
     return place.number("timeout")
 
@@ -117,7 +117,7 @@ def _routes(function: Place, contract: Contract) -> Iterator[HttpTrigger]:
     events = function.data.get("events")
     for index, event in enumerate(events if isinstance(events, list) else []):
         place = Place(function.manifest, (*function.loc, "events", index), event if isinstance(event, dict) else {})
-        for kind in place.data or {event: None}:
+        for kind in place.data or [str(event)]:
             if kind in ("http", "httpApi"):
                 yield from _route(place, str(kind), contract)
             else:
