@@ -1,4 +1,7 @@
-"""One instance: a sandbox with its state, its connections and what it is doing. Decides nothing about others."""
+"""One instance: a sandbox with its state, its connections and what it is doing. Decides nothing about others.
+
+Long for one file: what is asked of it and what its sandbox says change the same few fields, and have one owner.
+"""
 
 from __future__ import annotations
 
