@@ -61,7 +61,7 @@ class SiteLease:
         self.function = site.name
         self.version = instance.version
         self.start = StartKind.WARM
-        self.plain = not instance.forks  # a forked process tells its own figures, which its receipt waits for
+        self.plain = not instance.ephemeral  # a process of its own may tell its own figures: a receipt waits for them
         self.queue_ms = self.container_ms = self.runtime_ms = self.load_ms = 0.0
 
     def first(self, waited_ms: float) -> None:
