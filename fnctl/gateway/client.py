@@ -2,6 +2,7 @@
 
 A connection is in one of four phases, each with at most one deadline (the function's own is the Exchange's):
 head (idle, or a part of one) → hold (the first part of a body) → serving → head …; at the end lingering.
+Long for one file: every phase shares the buffer, the deadline and the one way to write, and has one owner.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     start ─ queued ─ sent ─ streaming ─ done          (or refused, failed, timed out, abandoned: done as well)
 
-The warm path has no task, future or timer: acquire → send → `complete` → release → receipt, each a plain call.
+The warm path has no task, future or timer: acquire → send → `complete` → release → receipt, each a plain call. Long for
+one file: whichever side speaks, the same lease, status and deadline change, and all ways out are one.
 """
 
 from __future__ import annotations

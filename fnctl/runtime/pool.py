@@ -1,4 +1,8 @@
-"""The pool: pre-warmed instances without a function, by tier, and the making and unmaking of every sandbox."""
+"""The pool: pre-warmed instances without a function, by tier, and the making and unmaking of every sandbox.
+
+Long for one file: who is a member and who is alive have one owner. What needs neither stands apart: tiers.py, ahead.py,
+janitor.py.
+"""
 
 from __future__ import annotations
 
