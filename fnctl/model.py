@@ -195,7 +195,8 @@ class SandboxSpec:
     pids: int = 128
     nofile: int = 1024
     tmp_mb: int = 64
-    network: str = "none"  # an engine network's name
+    # An engine network's name. None: a network namespace of its own with loopback alone, for good (no `connect`).
+    network: str | None = "none"
     environment: tuple[tuple[str, str], ...] = ()
     hostname: str = "sandbox"
     read_only: bool = True

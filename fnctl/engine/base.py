@@ -98,12 +98,16 @@ class Engine(Protocol):
         """Every container, running or not, that carries all these labels."""
         ...
 
+    def ids(self, labels: Mapping[str, str]) -> frozenset[str]:
+        """The ids alone of every container that carries all these labels: cheap, whatever their number."""
+        ...
+
     def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
         """Change limits of a running sandbox (memory is memory+swap)."""
         ...
 
     def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
-        """Take the sandbox off `none` and attach it to the network."""
+        """Take the sandbox off `none` and attach it to the network. Not one that was made without any (None)."""
         ...
 
     def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None: ...

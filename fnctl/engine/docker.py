@@ -114,8 +114,14 @@ class DockerEngine:
 
     def list(self, labels: Mapping[str, str]) -> list[SandboxInfo]:
         """One call, and one more for each container found: the list itself has no pid and no exit code."""
+        return [info for found in self._rows(labels) if (info := self.inspect(found)) is not None]
+
+    def ids(self, labels: Mapping[str, str]) -> frozenset[str]:
+        return frozenset(self._rows(labels))
+
+    def _rows(self, labels: Mapping[str, str]) -> Sequence[str]:
         rows = self._wire.call("GET", "/containers/json", params={"all": "1", "filters": _label_filter(labels)})
-        return [info for row in rows if (info := self.inspect(row["Id"])) is not None]
+        return [row["Id"] for row in rows]
 
     def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
         body = profile.cpu(cpus) | ({} if memory_mb is None else profile.memory(memory_mb))

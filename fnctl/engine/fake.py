@@ -182,10 +182,10 @@ class FakeEngine:
                 raise no_image(spec.image)
             if self._find(spec.name) is not None:
                 raise EngineError(f"the engine refused the sandbox {spec.name}: the name is in use")
-            if spec.network not in self.networks:
+            if spec.network is not None and spec.network not in self.networks:
                 raise EngineError(f"the engine refused the sandbox {spec.name}: network {spec.network} not found")
             number = next(self._count)
-            sandbox = FakeSandbox(f"{number:064x}", spec, 1000 + number, {spec.network: ()})
+            sandbox = FakeSandbox(f"{number:064x}", spec, 1000 + number, {spec.network: ()} if spec.network else {})
             if trouble is None or trouble.leftover:
                 self.sandboxes[sandbox.id] = sandbox
         self._answer(trouble)
@@ -206,6 +206,11 @@ class FakeEngine:
         self._answer(self._call("list", labels))
         with self._lock:
             return [s.info for s in self.sandboxes.values() if labels.items() <= dict(s.spec.labels).items()]
+
+    def ids(self, labels: Mapping[str, str]) -> frozenset[str]:
+        self._answer(self._call("ids", labels))
+        with self._lock:
+            return frozenset(s.id for s in self.sandboxes.values() if labels.items() <= dict(s.spec.labels).items())
 
     def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
         trouble = self._call("update", sandbox, memory_mb, cpus)

@@ -43,8 +43,14 @@ class LinkOwner(DataOwner, Protocol):
 
 def peer_uid(transport: asyncio.BaseTransport) -> int:
     """The uid at the other end of a unix socket, as the kernel saw it at connect."""
+    return _peer(transport)[1]
+
+
+def _peer(transport: asyncio.BaseTransport) -> tuple[int, int]:
+    """pid and uid. The pid is as this process would see it: 0 where it cannot."""
     sock = transport.get_extra_info("socket")
-    return cast(int, _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1])
+    pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return cast(int, pid), cast(int, uid)
 
 
 class Channel(asyncio.Protocol):
@@ -155,6 +161,7 @@ class Link:
         self.folder = folder
         self.uid = uid
         self.owner = owner
+        self.pid = 0  # of the supervisor, here on the host; 0 where it is not known
         self._data_factory = data_factory
         self._servers: list[asyncio.AbstractServer] = []
         self._channels: dict[str, Channel] = {}
@@ -176,8 +183,11 @@ class Link:
 
     def adopt(self, role: str, channel: Channel, transport: asyncio.BaseTransport) -> bool:
         """Take a control connection, if it is the slot's own user and the first of its role."""
-        if self._closed or role in self._channels or peer_uid(transport) != self.uid:
+        pid, uid = _peer(transport)
+        if self._closed or role in self._channels or uid != self.uid:
             return False
+        if role == "supervisor":
+            self.pid = pid
         self._channels[role] = channel
         return True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fnctl.errors import DeadlineExceeded, LoadError
-from fnctl.model import Bundle, Function, RuntimeSpec
+from fnctl.model import Bundle, Function, Isolation, Model, Network, RuntimeSpec
 from fnctl.runtime import advice
 
 PORT = 3000  # what a web app is told to listen on; nothing does
@@ -21,6 +21,11 @@ class Code:
     function: Function
     bundle: Bundle
     runtime: RuntimeSpec
+
+    @property
+    def networked(self) -> bool:
+        """Its sandbox is put on a network."""
+        return self.function.network is not Network.NONE
 
     @property
     def version(self) -> str:
@@ -41,10 +46,16 @@ def load_message(code: Code) -> dict[str, Any]:
         "timeout_ms": int(function.timeout_s * 1000),
         "memory_mb": function.memory_mb,
         "port": port(function),
+        **({"once": True} if once(function) else {}),
         **({"command": list(function.command)} if function.command else {}),
         **({"contract": str(function.contract)} if function.contract else {}),
         **({"initializer": function.initializer} if function.initializer else {}),
     }
+
+
+def once(function: Function) -> bool:
+    """Whether its sandbox ends with the first invocation."""
+    return function.model is Model.EPHEMERAL and function.isolation is Isolation.CONTAINER
 
 
 def environment(code: Code) -> dict[str, str]:

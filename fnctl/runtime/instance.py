@@ -78,6 +78,7 @@ class Instance:
         self.state = State.STARTING
         self.death: Death | None = None
         self.sandbox: str | None = None  # the engine's id
+        self.joinable = True  # its sandbox can be put on a network
         self.cgroup: Cgroup | None = None
         self.runtime: str | None = None
         self.code: Code | None = None
@@ -113,6 +114,11 @@ class Instance:
         self._recycling: asyncio.Task[None] | None = None
         self.strays = Strays()
         self._link = Link(slot.folder, slot.uid, self, data_factory)
+
+    @property
+    def pid(self) -> int:
+        """Of the sandbox's first process, here on the host; 0 where it cannot be told."""
+        return self._link.pid
 
     # -- the way up ------------------------------------------------------------------------------------------------
 

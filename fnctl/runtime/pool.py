@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from fnctl.policy import PoolPolicy, Targets
 from fnctl.runtime.agent import DataFactory
 from fnctl.runtime.ahead import Ahead
 from fnctl.runtime.code import Code
+from fnctl.runtime.departures import Departures
 from fnctl.runtime.instance import Instance, Keeper
 from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
@@ -37,6 +39,9 @@ PARALLEL_CREATES = 2
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
+# No runtime is booted ahead until so long after the last first call. Booting ahead costs twice of what one known
+# function needs, and where each call takes an instance (isolation: container) that is for one call.
+CALM_S = 0.5
 ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
@@ -77,6 +82,10 @@ class Pool(Keeper):
         self._keeper: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._calm_timer: asyncio.TimerHandle | None = None
+        self._called_at = -math.inf  # when a first call came last
+        self._networked = set(settings.networked)  # the functions that are put on a network
+        self._departures = Departures(lambda: self.call(engine.ids, self.labels()))
         self._ahead = Ahead()
         self._changed = asyncio.Condition()
         self.janitor = Janitor(engine, self.labels(), self._names, self.call)
@@ -85,7 +94,7 @@ class Pool(Keeper):
 
     def take(self, code: Code) -> Instance | None:
         """The best pooled instance for this code: booted before booting before base; None where there is none left."""
-        ranks = [(rank(member, code.runtime.tier, code.bundle.digest), member) for member in self.members]
+        ranks = [(rank(member, code), member) for member in self.members]
         fit, best = min(ranks, key=lambda ranked: ranked[0], default=(UNFIT, None))
         if best is None or fit == UNFIT:
             return None
@@ -95,6 +104,7 @@ class Pool(Keeper):
 
     def first_call(self, code: Code) -> None:
         """A request found no loaded instance of its function."""
+        self._called_at = time.monotonic()
         self._ahead.called(code)
         if self._policy is not None:
             self._policy.observe(time.monotonic(), code.runtime.tier)
@@ -103,10 +113,14 @@ class Pool(Keeper):
     def expect(self, code: Code) -> None:
         """It may be started from now on."""
         self._ahead.deployed(code)
+        if code.networked:
+            self._networked.add(code.function.name)
+            self._drop_unjoinable()
         self._wake.set()
 
     def forget(self, code: Code) -> None:
         """It will not be started again. What was read ahead for its bundle ends, where that is nobody else's."""
+        self._networked.discard(code.function.name)
         if self._ahead.withdrawn(code):
             for member in [one for one in self.members if one.ahead == code.bundle.digest]:
                 self.members.remove(member)
@@ -118,20 +132,21 @@ class Pool(Keeper):
         self._busy_starts += delta
         self._wake.set()
 
-    async def create(self, keeper: Keeper, memory_mb: int | None = None) -> Instance:
-        """A new sandbox at tier base. NoCapacity where the engine cannot make one."""
+    async def create(self, keeper: Keeper, memory_mb: int | None = None, *, joinable: bool) -> Instance:
+        """A new sandbox at tier base; `joinable`: it can be put on a network. NoCapacity where the engine cannot."""
         slot = self._slot()
         instance = Instance(slot, keeper, self._data_factory, self._ended)
+        instance.joinable = joinable
         self.alive[instance.id] = instance
         try:
             await instance.open()
             async with self._gate:
-                instance.sandbox = await self.call(self.engine.create, self._spec(slot, memory_mb))
+                instance.sandbox = await self.call(self.engine.create, self._spec(instance, memory_mb))
             if instance.state is State.DEAD:  # ended while the engine was at work: its destruction had no id to go by
                 self._spawn(self._destroy(instance))
                 raise NoCapacity("the service is stopping", retry_after_s=1)
             await instance.greeted(GREETING_S)
-            instance.cgroup = await self.call(self._cgroup, instance.sandbox)
+            instance.cgroup = await self.call(self._cgroup_of, instance.pid) if instance.pid else None
         except OSError as error:  # no file descriptors, no space
             instance.end(Death.LOST)
             raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
@@ -151,11 +166,8 @@ class Pool(Keeper):
         except OSError as error:  # no space for its folder
             raise NoCapacity(f"no instance: {error.strerror or error}", retry_after_s=2) from error
 
-    def _cgroup(self, sandbox: str) -> Cgroup | None:
-        info = self.engine.inspect(sandbox)
-        return self._cgroup_of(info.pid) if info is not None and info.pid else None
-
-    def _spec(self, slot: Slot, memory_mb: int | None) -> SandboxSpec:
+    def _spec(self, instance: Instance, memory_mb: int | None) -> SandboxSpec:
+        slot = instance.slot
         return SandboxSpec(
             name=self._name(slot.id),
             image=self.settings.image,
@@ -165,6 +177,7 @@ class Pool(Keeper):
             mounts=((str(slot.folder), "/fn", True),),
             memory_mb=memory_mb or self.settings.memory_mb,
             tmp_mb=self.settings.tmp_mb,
+            network="none" if instance.joinable else None,
             auto_remove=True,
         )
 
@@ -304,9 +317,11 @@ class Pool(Keeper):
     async def _add(self) -> None:
         trouble: FnctlError | None = FnctlError("a pooled container could not be made")  # a fault of ours, if it stays
         try:
-            instance = await self.create(self)
+            instance = await self.create(self, joinable=bool(self._networked))
             if instance.state is State.BASE:  # it may have died on this very turn
                 self.members.append(instance)
+            if self._networked:  # by now
+                self._drop_unjoinable()
             trouble = None
         except FnctlError as error:
             trouble = error
@@ -315,12 +330,29 @@ class Pool(Keeper):
             self._creating -= 1
             self._wake.set()
 
+    def _drop_unjoinable(self) -> None:
+        """A function that is to be put on a network has come: what cannot be would leave it without a pool."""
+        for member in [one for one in self.members if not one.joinable]:
+            self.members.remove(member)
+            member.end(Death.SURPLUS)
+
     def _boot_ahead(self) -> None:
-        for spec in self._unbooted():
+        """Where first calls follow each other, the next one is here before such a boot has paid: it is lean then, and
+        made for the call."""
+        unbooted = self._unbooted()
+        if unbooted and (left := self._called_at + CALM_S - time.monotonic()) > 0:
+            self._boot_later(left)
+            return
+        for spec in unbooted:
             idle = next((m for m in self.members if m.state is State.BASE and m.booting is None), None)
             if idle is None:
                 return
             idle.booting = asyncio.create_task(self._boot(idle, spec), name=spec.tier)
+
+    def _boot_later(self, seconds: float) -> None:
+        if self._calm_timer is not None:
+            self._calm_timer.cancel()
+        self._calm_timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:
@@ -375,7 +407,10 @@ class Pool(Keeper):
 
     async def _destroy(self, instance: Instance) -> None:
         try:
-            if instance.sandbox is not None:
+            # To be killed costs as much as a start. One that was used as it should is leaving already, its sockets
+            # being closed, and the engine removes it.
+            leaving = instance.sandbox is not None and instance.death is Death.USED
+            if instance.sandbox is not None and not (leaving and await self._departures.gone(instance.sandbox)):
                 await self.call(self.engine.destroy, instance.sandbox)
         except EngineError as error:
             # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself
@@ -396,6 +431,8 @@ class Pool(Keeper):
         """End every instance of the run and wait until the engine has removed them all."""
         self._closing = True
         self.target = 0
+        if self._calm_timer is not None:
+            self._calm_timer.cancel()
         for loop in (self._keeper, self._sweeper):
             if loop is not None:
                 loop.cancel()

@@ -135,7 +135,7 @@ class Scheduler:
         """Base or booted or nothing → loaded and held. The instance is ended before an error is raised."""
         kind = self._kind(instance, code)
         if instance is None:
-            instance = await self._pool.create(site, self._memory(code.function))
+            instance = await self._pool.create(site, self._memory(code.function), joinable=code.networked)
             configured = True
         else:
             configured = False

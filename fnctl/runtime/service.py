@@ -12,7 +12,7 @@ from typing import Any
 
 from fnctl.engine.base import LABEL, LABEL_PROJECT, Engine
 from fnctl.errors import NotFound
-from fnctl.model import Project, RuntimeSpec
+from fnctl.model import Network, Project, RuntimeSpec
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy
 from fnctl.runtime import reaper
@@ -59,7 +59,8 @@ class Service:
         self._uids = UidClaim()
         self._stage = Stage(self.paths.slots / "staged")
         tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
-        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), tmp_mb=tmp_mb)
+        networked = frozenset(each.name for each in project.functions if each.network is not Network.NONE)
+        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), networked=networked, tmp_mb=tmp_mb)
         self.pool = Pool(
             engine,
             self._executor,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fnctl.model import RuntimeSpec
 from fnctl.policy import Targets
+from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
 from fnctl.runtime.lifecycle import State
 
@@ -24,6 +25,7 @@ class PoolSettings:
     run: str
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
+    networked: frozenset[str] = frozenset()  # the functions of the project that are to be put on a network
     tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
 
 
@@ -40,9 +42,12 @@ def shares(warm: int, runtimes: Sequence[RuntimeSpec]) -> Targets:
 UNFIT = 9
 
 
-def rank(member: Instance, runtime: str, digest: str) -> int:
-    """How far a pooled instance is from running this bundle: 0 its cache is read, 1 booted, 2 on its way, 3 base."""
-    if member.ahead is not None and member.ahead != digest:
+def rank(member: Instance, code: Code) -> int:
+    """How far a pooled instance is from running this code: 0 its cache is read, 1 booted, 2 on its way, 3 base."""
+    runtime = code.runtime.tier
+    if member.ahead is not None and member.ahead != code.bundle.digest:
+        return UNFIT
+    if code.networked and not member.joinable:
         return UNFIT
     if member.booting is not None:
         return 2 if member.booting.get_name() == runtime else UNFIT

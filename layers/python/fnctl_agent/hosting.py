@@ -169,7 +169,7 @@ class Hosting:
 
     def _serve_single(self, found: Found) -> None:
         serve_one = self._one(found)
-        obstacle = forking.obstacle(self._control, self._writable)
+        obstacle = "it ends with it" if self._load.get("once") else forking.obstacle(self._control, self._writable)
         self._loaded(found.word, fork=obstacle is None)
         if obstacle is None and self._writable is not None:
             forking.run(self._control, serve_one, self._writable)

@@ -520,7 +520,7 @@ def test_a_pool_that_learns_grows_with_first_calls_and_keeps_its_floor(tmp_path:
         assert len(stage.pool.members) == 2
         leases = [await stage.lease(name) for name in names]
         await until(lambda: len(stage.pool.members) >= 5)
-        assert sum(1 for member in stage.pool.members if member.runtime == "node24") >= 2
+        await until(lambda: sum(1 for member in stage.pool.members if member.runtime == "node24") >= 2)
         for lease in leases:
             lease.release(reusable=True)
 
