@@ -33,7 +33,11 @@ def sandbox_dockerfile(runtimes_image: str, agents: Sequence[str], snippets: Seq
     copies = [f"COPY {folder}/ /opt/fnctl/{'' if folder == 'base' else folder + '/'}" for folder in agents]
     return (
         "\n\n".join(
-            [f"FROM {runtimes_image}", "\n".join([SECRETS, HOSTS, *copies]), *(_render(snippet) for snippet in snippets)]
+            [
+                f"FROM {runtimes_image}",
+                "\n".join([SECRETS, HOSTS, *copies]),
+                *(_render(snippet) for snippet in snippets),
+            ]
         )
         + "\n"
     )

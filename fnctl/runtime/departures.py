@@ -20,7 +20,7 @@ class Departures:
         self._looking: asyncio.Task[None] | None = None
 
     async def gone(self, sandbox: str) -> bool:
-        """True as soon as the engine is seen without it; False after `LEAVES_S`, or where the engine does not answer."""
+        """True as soon as the engine is seen without it; False after `LEAVES_S`, and where the engine fails."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         self._leaving[sandbox] = (future, loop.time() + LEAVES_S)

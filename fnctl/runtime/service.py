@@ -60,7 +60,9 @@ class Service:
         self._stage = Stage(self.paths.slots / "staged")
         tmp_mb = max((function.tmp_mb for function in project.functions), default=TMP_MB)
         networked = frozenset(each.name for each in project.functions if each.network is not Network.NONE)
-        settings = PoolSettings(warm, image, project.id, self.run_id, tuple(runtimes), networked=networked, tmp_mb=tmp_mb)
+        settings = PoolSettings(
+            warm, image, project.id, self.run_id, tuple(runtimes), networked=networked, tmp_mb=tmp_mb
+        )
         self.pool = Pool(
             engine,
             self._executor,

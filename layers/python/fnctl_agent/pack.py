@@ -7,23 +7,24 @@ loader that Python's own finder gives it. Whatever is not in the pack, or is loo
 takes Python's way. The agent's own start has a pack too, made with the image.
 """
 
-# read on the way to every load: strings will do for paths:
-# ruff: noqa: PTH123
 from __future__ import annotations
 
 import marshal
+import posix
 import sys
-from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader, spec_from_file_location
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader
+from _thread import allocate_lock
 
 # Read before anything else is imported, with what every interpreter has from its start: types are for the checker.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from importlib.machinery import ModuleSpec
+    from collections.abc import Sequence
     from types import CodeType, ModuleType
     from typing import Any
 
-    Entry = tuple[int, str, bool, int, int]  # which search path found it, its file, is it a package, and its place
+    # which search path found it, its file, that of its bytecode, is it a package, and its place
+    Entry = tuple[int, str, str | None, bool, int, int]
     Pattern = tuple[Any, int, tuple[Any, ...]]  # as `re.compile` was asked, and as it asked the engine
 
 # Beside the agent, from the making of the image: what its start imports, and what it imports ahead.
@@ -34,14 +35,17 @@ FOLDER = ".fnctl/compile-cache"
 # need not even be read.
 OWN, LIBRARY = "modules.bin", "library.bin"
 # Code objects are this very interpreter's: its version, and which build of it.
-FORMAT = f"1 {sys.version}".replace("\n", " ").encode() + b"\n"
+FORMAT = f"2 {sys.version}".replace("\n", " ").encode() + b"\n"
+SIZES = 32  # after it, in hexadecimal digits: the bytes of the index, which comes next, and of the code after that
+BLOCK = 112 << 10  # below what malloc would get from the system anew each time
 
 
 class Packed:
     """A finder for what is packed. In `sys.meta_path` from `use` until `close`: the length of a load."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[dict[str, Entry], list[list[str]], memoryview]] = []
+        self._parts: list[_Part] = []
+        self._patterns: list[Pattern] = []
         self._main: CodeType | None = None
         self._made: dict[str, CodeType] = {}
 
@@ -57,32 +61,28 @@ class Packed:
 
         gc.disable()
         self.read(f"{folder}/{OWN}")
-        for entries, _, data in self._parts:
-            for name, (*_, start, end) in entries.items():
+        for part in self._parts:
+            for name, (*_, start, end) in part.entries.items():
                 if start < end:
-                    self._made[name] = marshal.loads(data[start:end])
+                    self._made[name] = part.code(start, end)
+        self._know()
         gc.freeze()
         gc.enable()
 
     def read(self, file: str) -> None:
         """Add what this file holds. Nothing where it is not there, or not this interpreter's."""
-        try:
-            with open(file, "rb") as stream:
-                if stream.readline() != FORMAT:
-                    return
-                entries, searched, patterns, main, size = marshal.load(stream)
-                data = memoryview(stream.read())
-        except (OSError, EOFError, ValueError, TypeError):
-            return
-        if len(data) != size:
-            return
-        self._parts.append((entries, searched, data))
+        part, patterns, main = _read(file) or (None, (), None)
+        if part is not None:
+            self._parts.append(part)
+        self._patterns += patterns
         self._main = main or self._main
-        _know(patterns)
+        if self in sys.meta_path:
+            self._know()
 
     def use(self) -> None:
         if self._parts:
             sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        self._know()
 
     def main(self, file: str) -> CodeType | None:
         """The compiled main program, where it is this file."""
@@ -91,14 +91,27 @@ class Packed:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        for entries, searched, data in self._parts:
-            entry = entries.get(fullname)
+        for part in self._parts:
+            entry = part.entries.get(fullname)
             if entry is not None:
-                where, file, package, start, end = entry
-                if searched[where] != list(sys.path if path is None else path):
+                if part.searched[entry[0]] != list(sys.path if path is None else path):
                     return None
-                return _spec(fullname, file, package, self._made.get(fullname) or data[start:end])
+                return _spec(fullname, entry, part, self._made.get(fullname))
         return None
+
+    def _know(self) -> None:
+        """Give `re` the patterns as if it had compiled them before: its cache is asked first."""
+        patterns, self._patterns = self._patterns, []
+        if not patterns:
+            return
+        import re
+
+        for pattern, flags, (source, all_flags, code, *groups) in patterns:
+            key = (type(pattern), pattern, flags)
+            if key not in re._cache:  # type: ignore[attr-defined]
+                words = memoryview(code).cast("I").tolist()
+                compiled = re._compiler._sre.compile(source, all_flags, words, *groups)  # type: ignore[attr-defined]
+                re._cache[key] = compiled  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """The load is over: what is imported later is found by Python alone."""
@@ -123,31 +136,93 @@ def boot() -> Packed:
     return packed
 
 
-def _spec(name: str, file: str, package: bool, code: CodeType | memoryview) -> ModuleSpec | None:
+class _Part:
+    """One file of a pack: what is in it, and its code objects as they are asked for.
+
+    Its code is read into one block of memory again and again: memory that was never touched before costs ten times as
+    much as the reading. In the order of a load, most of what is asked for is in the block by then. No file stays open:
+    a program would find it, or close it.
+    """
+
+    def __init__(self, file: str, begin: int, entries: dict[str, Entry], searched: list[list[str]]) -> None:
+        self.entries = entries
+        self.searched = searched
+        self._file = file
+        self._begin = begin
+        self._block = bytearray(BLOCK)
+        self._from = self._to = 0
+        self._lock = allocate_lock()
+
+    def code(self, start: int, end: int) -> CodeType:
+        """What lies between these two. OSError where the file is there no more."""
+        if end - start > BLOCK or not self._lock.acquire(
+            blocking=False
+        ):  # another thread is at it, or was when we forked
+            return marshal.loads(_piece(self._file, self._begin + start, end - start))  # type: ignore[no-any-return]
+        try:
+            if not self._from <= start <= end <= self._to:
+                self._fill(start)
+            with memoryview(self._block) as block:
+                return marshal.loads(block[start - self._from : end - self._from])  # type: ignore[no-any-return]
+        finally:
+            self._lock.release()
+
+    def _fill(self, start: int) -> None:
+        self._from = self._to = 0
+        fd = posix.open(self._file, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            self._to = start + posix.preadv(fd, [self._block], self._begin + start)
+            self._from = start
+        finally:
+            posix.close(fd)
+
+
+def _piece(file: str, begin: int, size: int) -> bytes:
+    fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.pread(fd, size, begin)
+    finally:
+        posix.close(fd)
+
+
+def _read(file: str) -> tuple[_Part, list[Pattern], CodeType | None] | None:
+    """A file's head; None where it is not there, not whole, or not this interpreter's."""
+    begin = len(FORMAT) + SIZES
+    try:
+        head = _piece(file, 0, begin)
+        if head[: len(FORMAT)] != FORMAT:
+            return None
+        index, data = int(head[len(FORMAT) : -SIZES // 2], 16), int(head[-SIZES // 2 :], 16)
+        if posix.stat(file).st_size != begin + index + data:
+            return None
+        entries, searched, patterns, main = marshal.loads(_piece(file, begin, index))
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+    return _Part(file, begin + index, entries, searched), patterns, main
+
+
+def _spec(name: str, entry: Entry, part: _Part, made: CodeType | None) -> ModuleSpec:
     """What Python's own finder would say. The loader is its own too, and is handed the code once.
 
-    `code`: made already, or still to be made; without any, it is an extension module.
+    `made`: the code, where it was made before. An entry without any is an extension module.
     """
-    if not code:
-        return spec_from_file_location(name, file, loader=ExtensionFileLoader(name, file))
-    loader = SourceFileLoader(name, file)
+    _, file, cached, package, start, end = entry
+    if start == end:
+        spec = ModuleSpec(name, ExtensionFileLoader(name, file), origin=file)
+    else:
+        loader = SourceFileLoader(name, file)
 
-    def get_code(asked: str) -> CodeType:
-        vars(loader).pop("get_code", None)
-        return marshal.loads(code) if isinstance(code, memoryview) else code
+        def get_code(asked: str) -> CodeType | None:
+            del loader.get_code  # type: ignore[method-assign]
+            try:
+                return made or part.code(start, end)
+            except OSError:
+                return loader.get_code(asked)
 
-    loader.get_code = get_code  # type: ignore[method-assign, assignment]
-    locations = [file.rpartition("/")[0]] if package else None
-    return spec_from_file_location(name, file, loader=loader, submodule_search_locations=locations)
-
-
-def _know(patterns: Iterable[Pattern]) -> None:
-    """Give `re` the patterns as if it had compiled them before: its cache is asked first."""
-    if not patterns:
-        return
-    import re
-
-    for pattern, flags, compiled in patterns:
-        key = (type(pattern), pattern, flags)
-        if key not in re._cache:  # type: ignore[attr-defined]
-            re._cache[key] = re._compiler._sre.compile(*compiled)  # type: ignore[attr-defined]
+        loader.get_code = get_code  # type: ignore[method-assign, assignment]
+        spec = ModuleSpec(name, loader, origin=file)
+    spec.has_location = True
+    spec.cached = cached
+    if package:
+        spec.submodule_search_locations = [file.rpartition("/")[0]]
+    return spec

@@ -6,19 +6,21 @@ from __future__ import annotations
 import marshal
 import re
 import sys
+from array import array
 from collections.abc import Iterator, Mapping
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from re import _compiler as sre  # type: ignore[attr-defined]
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from fnctl_agent.pack import FORMAT, HERE, LIBRARY, OWN
+from fnctl_agent.pack import FORMAT, HERE, LIBRARY, OWN, SIZES
 
 if TYPE_CHECKING:
     from fnctl_agent.pack import Entry, Pattern
 
 Seen = Mapping[str, tuple[list[str], ModuleSpec]]
-Found = tuple[str, bool, CodeType | None]  # a module's file, whether it is a package, and its code
+# a module's file, that of its bytecode, whether it is a package, and its code
+Found = tuple[str, str | None, bool, CodeType | None]
 MOST_PATTERNS = 256  # half of what `re` keeps
 
 
@@ -61,8 +63,7 @@ def _compiled(pattern: Any, flags: int) -> tuple[Any, ...]:
     finally:
         sre._sre = engine
     [(source, all_flags, code, *groups)] = asked
-    # the opcodes are of a kind of int that knows its name, which a pack has no room for
-    return (source, int(all_flags), [int(word) for word in code], *groups)
+    return (source, int(all_flags), array("I", map(int, code)).tobytes(), *groups)
 
 
 class _Part:
@@ -73,18 +74,21 @@ class _Part:
         self._searched: list[list[str]] = []
         self._data = bytearray()
 
-    def add(self, name: str, searched: list[str], file: str, package: bool, code: CodeType | None) -> None:
+    def add(
+        self, name: str, searched: list[str], file: str, cached: str | None, package: bool, code: CodeType | None
+    ) -> None:
         if searched not in self._searched:
             self._searched.append(searched)
         start = len(self._data)
         if code is not None:
             self._data += marshal.dumps(code)
-        self._entries[name] = (self._searched.index(searched), file, package, start, len(self._data))
+        self._entries[name] = (self._searched.index(searched), file, cached, package, start, len(self._data))
 
     def write(self, file: str, patterns: list[Pattern], main: CodeType | None) -> None:
-        index = marshal.dumps((self._entries, self._searched, patterns, main, len(self._data)))
+        index = marshal.dumps((self._entries, self._searched, patterns, main))
+        sizes = "".join(f"{len(part):0{SIZES // 2}x}" for part in (index, self._data))
         with open(file, "wb") as stream:
-            stream.write(FORMAT + index + self._data)
+            stream.write(FORMAT + sizes.encode() + index + self._data)
 
 
 def _of(spec: ModuleSpec) -> Found | None:
@@ -93,7 +97,7 @@ def _of(spec: ModuleSpec) -> Found | None:
     if spec.origin is None or not spec.has_location:
         return None
     if type(spec.loader) is ExtensionFileLoader and locations is None:
-        return spec.origin, False, None
+        return spec.origin, spec.cached, False, None
     if type(spec.loader) is not SourceFileLoader:
         return None
     if locations is not None and list(locations) != [spec.origin.rpartition("/")[0]]:
@@ -102,7 +106,7 @@ def _of(spec: ModuleSpec) -> Found | None:
         code = spec.loader.get_code(spec.name)
     except (ImportError, SyntaxError, OSError):
         return None
-    return (spec.origin, locations is not None, code) if code is not None else None
+    return (spec.origin, spec.cached, locations is not None, code) if code is not None else None
 
 
 def _can_change(place: str, root: str) -> bool:
