@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from fnctl_agent import logs
 from fnctl_agent.exchange import error_body
@@ -13,10 +11,13 @@ from fnctl_agent.later import Later
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wire import ID_HEADER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import traceback
+    from typing import Any
 else:
-    asyncio = Later("asyncio")
+    asyncio, traceback = Later("asyncio"), Later("traceback")
 
 NEVER_S = 10 * 365 * 86400.0  # idle connections belong to the host: it closes them
 SHUTDOWN_S = 2.0  # for the lifespan's end after an ephemeral invocation

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
 
 from fnctl_agent.interface import Found, Kind, classify
+from fnctl_agent.later import Later
 from fnctl_agent.listening import Address, Listening
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import inspect
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Protocol
+else:
+    inspect = Later("inspect")
+    Protocol = object
 
 
 class Taker(Protocol):
@@ -34,7 +39,6 @@ class Taker(Protocol):
 
     def bind(self, address: Address) -> Address:
         """Where a program is to listen, that asked for `address`."""
-        ...
 
 
 def capture(taker: Taker) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 PROTOCOL = 1
 MAX_TEXT = 64 << 10  # characters kept of a message or a stack: far below the protocol's bound of a line

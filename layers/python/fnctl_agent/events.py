@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any
-
 from fnctl_agent.contracts.binding import Binding, Load, Refused, received
 from fnctl_agent.exchange import Application
 from fnctl_agent.interface import Found
 from fnctl_agent.later import Later
 from fnctl_agent.wire import Request, Response, reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import inspect
+    from typing import Any
 else:
-    asyncio = Later("asyncio")
+    asyncio, inspect = Later("asyncio"), Later("inspect")
+
+_PLAIN = (dict, str, bytes, list, type(None))  # results that need no second look
 
 
 def events(found: Found, load: Load, loop: asyncio.AbstractEventLoop | None) -> Application:
@@ -30,7 +32,7 @@ def events(found: Found, load: Load, loop: asyncio.AbstractEventLoop | None) -> 
             status, headers, content = refusal.result()
         else:
             result = handler(*arguments)
-            if inspect.isawaitable(result):
+            if type(result) not in _PLAIN and inspect.isawaitable(result):
                 result = _wait(result, loop)
             status, headers, content = binding.response(result, incoming)
         response.start(status, reason(status), headers, length=len(content))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import traceback
 from collections.abc import Callable
 
 from fnctl_agent import logs
+from fnctl_agent.later import Later
 from fnctl_agent.vendored import Servers
 from fnctl_agent.wire import BadResponse, Gone, Request, Response, reason, requests
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import traceback
+else:
+    traceback = Later("traceback")
 
 Application = Callable[[Request, Response], None]
 

@@ -22,13 +22,19 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, NoReturn
 
 from fnctl_agent import logs
+from fnctl_agent.asgi import StartupFailed
 from fnctl_agent.control import Control, dial
 from fnctl_agent.wipe import is_empty, wipe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+# What the agent imports when it is first asked for (later.py): here once, or in each child.
+_ASKED_FOR = ("base64", "inspect", "urllib.parse")
 _PR_SET_DUMPABLE = 4
 _KILL_S = 2.0  # for killed processes to be gone; more means that the sandbox is broken
 _LOG_STALL_S = 1  # as the supervisor's own
@@ -83,6 +89,8 @@ def _shares_memory() -> bool:
 
 def run(control: Control, serve_one: Callable[[socket.socket], None], writable: list[bytes]) -> NoReturn:
     """Serve invocations for good. `loaded` has been sent; nothing has been dialled yet."""
+    for name in _ASKED_FOR:
+        __import__(name)
     gc.collect()
     gc.freeze()  # a collection in a child would otherwise write to, and so copy, every page of the template
     _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no child may look into or write to this process through /proc
@@ -136,8 +144,6 @@ def _be_child(
 
 
 def _serve(serve_one: Callable[[socket.socket], None], data: socket.socket) -> int:
-    from fnctl_agent.asgi import StartupFailed
-
     try:
         serve_one(data)
     except StartupFailed:

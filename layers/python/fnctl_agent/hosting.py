@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
 import socket
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from fnctl_agent import forking, logs, program, relay
-from fnctl_agent.asgi import AsgiSite, StartupFailed
+from fnctl_agent import logs, program
 from fnctl_agent.control import Control, dial
-from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
-from fnctl_agent.interface import Found, Kind
+from fnctl_agent.interface import Found, Kind, is_coroutine_function
 from fnctl_agent.later import Later
-from fnctl_agent.listening import Address
-from fnctl_agent.vendored import Servers
-from fnctl_agent.wsgi import wsgi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import traceback
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, NoReturn
+
+    from fnctl_agent import asgi, events, forking, relay, wsgi
+    from fnctl_agent.listening import Address
+    from fnctl_agent.vendored import Servers
 else:
-    asyncio = Later("asyncio")
+    asyncio, traceback = Later("asyncio"), Later("traceback")
+    asgi, events, wsgi = Later("fnctl_agent.asgi"), Later("fnctl_agent.events"), Later("fnctl_agent.wsgi")
+    forking, relay = Later("fnctl_agent.forking"), Later("fnctl_agent.relay")
 
 LISTENS_S = 1.0  # between looks whether anybody still listens, of a program whose main thread has ended
 
@@ -49,7 +50,7 @@ class Hosting:
         self._started = time.monotonic()
         self._single = load["model"] == "ephemeral"
         self._thresholds = gc.get_threshold()
-        self._then: Callable[[], None] = lambda: None
+        self._then: Callable[[], object] = lambda: None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._taken = False  # something is served: the one thing that this process serves
@@ -57,7 +58,7 @@ class Hosting:
         self._relay: relay.Relay | None = None
         self._watch: relay.Watch | None = None
 
-    def when_loaded(self, then: Callable[[], None]) -> None:
+    def when_loaded(self, then: Callable[[], object]) -> None:
         """Called once the load is over, before anything is served."""
         self._then = then
 
@@ -86,7 +87,7 @@ class Hosting:
         await self._serve_asgi(found)
 
     async def _serve_asgi(self, found: Found) -> None:
-        site = AsgiSite(found.target, self._servers)
+        site = asgi.AsgiSite(found.target, self._servers)
         await self._start(site)
         self._loaded(found.word, fork=False)
         if self._single:
@@ -161,10 +162,10 @@ class Hosting:
         if not self._is_first() and os.getpid() == self._pid:
             raise AlreadyServing(f"this program serves already, on port {self._port}: one function, one server")
 
-    async def _start(self, site: AsgiSite) -> None:
+    async def _start(self, site: asgi.AsgiSite) -> None:
         try:
             await site.startup()
-        except StartupFailed as error:
+        except asgi.StartupFailed as error:
             self.fail(error)
 
     def _serve_single(self, found: Found) -> None:
@@ -179,7 +180,7 @@ class Hosting:
     def _one(self, found: Found) -> Callable[[socket.socket], None]:
         """Serves one request on a connection."""
         if found.kind is Kind.ASGI:
-            return lambda sock: asyncio.run(AsgiSite(found.target, self._servers).serve_one(sock))
+            return lambda sock: asyncio.run(asgi.AsgiSite(found.target, self._servers).serve_one(sock))
         if found.kind is Kind.SOCKETSERVER:
             return lambda sock: hand_over(found.target, sock)
         application = self._application(found, None)
@@ -187,7 +188,7 @@ class Hosting:
 
     def _serve_blocking(self, found: Found) -> None:
         """A thread a connection. Coroutine handlers run on a loop of the main thread, which all of them share."""
-        loop = asyncio.new_event_loop() if inspect.iscoroutinefunction(found.target) else None
+        loop = asyncio.new_event_loop() if is_coroutine_function(found.target) else None
         work: Callable[[socket.socket], None]
         if found.kind is Kind.SOCKETSERVER:
             work = lambda sock: hand_over(found.target, sock)  # noqa: E731
@@ -214,8 +215,8 @@ class Hosting:
 
     def _application(self, found: Found, loop: asyncio.AbstractEventLoop | None) -> Application:
         if found.kind is Kind.WSGI:
-            return wsgi(found.target, port=self._load["port"], threaded=not self._single)
-        return events(found, self._load, loop)
+            return wsgi.wsgi(found.target, port=self._load["port"], threaded=not self._single)
+        return events.events(found, self._load, loop)
 
     def _loaded(self, kind: str, *, fork: bool) -> None:
         self._then()

@@ -6,10 +6,13 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any
 
-Address = tuple[Any, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+Address = tuple["Any", ...]
 
 _IP = (socket.AF_INET, socket.AF_INET6)
 

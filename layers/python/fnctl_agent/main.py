@@ -23,6 +23,7 @@ def main(packed: Packed) -> None:
     if "--serve" in sys.argv:
         from fnctl_agent import standalone
 
+        packed.close()
         standalone.run(servers)
         return
     logs.install(marked=True)
@@ -30,14 +31,14 @@ def main(packed: Packed) -> None:
     writable = _writable()
     control = Control(root)
     control.hello(RUNTIME)
-    packed = Packed()
+    own, packed = packed, Packed()
     load = control.wait_load(packed.read_ahead)
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
     hosting.pause_collections()
     packed.read_of(load["root"], library=not ahead)
     packed.use()
-    hosting.when_loaded(packed.close)
+    hosting.when_loaded(lambda: (own.close(), packed.close()))
     capture(hosting)
     try:
         contract = contracts.contract_of(load)
@@ -46,7 +47,7 @@ def main(packed: Packed) -> None:
         program.prepare(load["root"], load["handler"])
         if load["handler"].endswith(".py"):
             hosting.watch()
-        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
+        found = program.run(load, contract, packed.main(program.place(load["root"], load["handler"])))
     except BaseException as error:  # the load's root: SystemExit is a failure here too
         hosting.fail(error)
     hosting.stay()
@@ -63,7 +64,7 @@ def _boot(packed: Packed) -> tuple[Servers, bool]:
         preload()
         servers.preload()
         gc.collect()
-    packed.close()
+        packed.close()
     gc.freeze()  # what is here by now stays: no later collection has to look at it
     gc.enable()
     return servers, ahead

@@ -23,12 +23,18 @@ zipfile zipimport zlib zoneinfo
 """
 
 
-_OURS = "fnctl_agent.contracts.by_shape"  # of the contracts, the one that a load without a word has
+# What the agent imports only when a function asks for it (later.py), and the contract that a load without a word has.
+_OURS = "asgi contracts.by_shape contracts.event events forking relay wsgi"
+
+
+def preload_own() -> None:
+    for name in _OURS.split():
+        importlib.import_module(f"fnctl_agent.{name}")
 
 
 def preload() -> None:
     """Import all of them; one that this interpreter lacks is skipped."""
-    importlib.import_module(_OURS)
+    preload_own()
     for name in _MODULES.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

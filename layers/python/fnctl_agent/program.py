@@ -1,5 +1,7 @@
 """Finds what a handler names and runs it: a file as the main program, or a name in a module. Not the serving of it."""
 
+# on the way to every load: strings will do for paths:
+# ruff: noqa: PTH112, PTH113, PTH119, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 import builtins
@@ -7,16 +9,22 @@ import importlib
 import os
 import site
 import sys
-import traceback
 import types
-from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
-from pathlib import Path
-from typing import Any
 
 from fnctl_agent.contracts.binding import Contract, Load
 from fnctl_agent.control import MAX_TEXT
 from fnctl_agent.interface import Found, NoSuchHandler, Unusable
+from fnctl_agent.later import Later
+from fnctl_agent.pack import HERE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import traceback
+    from collections.abc import Mapping
+    from typing import Any
+else:
+    traceback = Later("traceback")
 
 PACKAGES = ".fnctl/site-packages"
 _APPS = ("app", "application", "create_app")
@@ -29,13 +37,12 @@ class NotServing(Exception):
 def prepare(root: str, handler: str) -> None:
     """The interpreter as the function will see it: its folder first, then its packages, the agent nowhere."""
     os.chdir(root)
-    here = Path(__file__).resolve().parent.parent
-    sys.path[:] = [entry for entry in sys.path if entry and Path(entry) != here]
-    folder = str(Path(root, handler).parent) if handler.endswith(".py") else root
+    sys.path[:] = [entry for entry in sys.path if entry and entry != HERE]
+    folder = os.path.dirname(place(root, handler)) if handler.endswith(".py") else root
     sys.path[:0] = list(dict.fromkeys([folder, root]))
-    packages = Path(root, PACKAGES)
-    if packages.is_dir():
-        site.addsitedir(str(packages))
+    packages = f"{root}/{PACKAGES}"
+    if os.path.isdir(packages):
+        site.addsitedir(packages)
         _show(packages)
     for name in ("setquit", "setcopyright", "sethelper"):  # `exit` and the like, which scripts use
         getattr(site, name)()
@@ -44,10 +51,10 @@ def prepare(root: str, handler: str) -> None:
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
-def _show(packages: Path) -> None:
+def _show(packages: str) -> None:
     """To the programs that the function starts: its packages, and the commands that these bring."""
-    for name, folder in (("PYTHONPATH", packages), ("PATH", packages / "bin")):
-        os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
+    for name, folder in (("PYTHONPATH", packages), ("PATH", f"{packages}/bin")):
+        os.environ[name] = os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
 
 
 def run(load: Load, contract: Contract, code: types.CodeType | None = None) -> Found:
@@ -65,14 +72,24 @@ def run(load: Load, contract: Contract, code: types.CodeType | None = None) -> F
     return _run_file(load, contract, code)
 
 
-def compiled(path: Path) -> types.CodeType:
-    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+def place(root: str, handler: str) -> str:
+    """The file that a handler names."""
+    return os.path.normpath(f"{root}/{handler}")
+
+
+def compiled(path: str) -> types.CodeType:
+    return compile(_content(path), path, "exec", dont_inherit=True)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _run_file(load: Load, contract: Contract, code: types.CodeType | None) -> Found:
     handler = load["handler"]
-    path = Path(load["root"], handler)
-    if not path.is_file():
+    path = place(load["root"], handler)
+    if not os.path.isfile(path):
         raise NoSuchHandler(f"there is no {handler} in the function's folder ({_files(load['root'])})")
     sys.argv = [handler, *_arguments(path)]
     main = _execute(path, code)
@@ -84,18 +101,18 @@ def _run_file(load: Load, contract: Contract, code: types.CodeType | None) -> Fo
     )
 
 
-def _arguments(path: Path) -> list[str]:
+def _arguments(path: str) -> list[str]:
     """What a main program is given: Django's `manage.py` does not serve without a word."""
-    if path.name != "manage.py" or b"execute_from_command_line" not in path.read_bytes():
+    if os.path.basename(path) != "manage.py" or b"execute_from_command_line" not in _content(path):
         return []
     return ["runserver", "--noreload", f"127.0.0.1:{os.environ['PORT']}"]
 
 
-def _execute(path: Path, code: types.CodeType | None = None) -> types.ModuleType:
+def _execute(path: str, code: types.CodeType | None = None) -> types.ModuleType:
     """Run a file as the main module; `code`: it, compiled before."""
     main = sys.modules["__main__"]
-    main.__file__ = str(path)
-    main.__loader__ = SourceFileLoader("__main__", str(path))
+    main.__file__ = path
+    main.__loader__ = SourceFileLoader("__main__", path)
     exec(code or compiled(path), main.__dict__)
     return main
 
@@ -113,8 +130,8 @@ def _resolve(root: str, handler: str) -> Any:
 
 
 def _module(root: str, name: str) -> types.ModuleType:
-    main = Path(root, "__main__.py")
-    if name == "__main__" and main.is_file():
+    main = f"{root}/__main__.py"
+    if name == "__main__" and os.path.isfile(main):
         return _execute(main)
     try:
         return importlib.import_module(name)
@@ -138,7 +155,7 @@ def _names(module: types.ModuleType) -> str:
 
 
 def _files(root: str) -> str:
-    names = sorted(entry.name for entry in Path(root).iterdir() if not entry.name.startswith("."))[:20]
+    names = sorted(name for name in os.listdir(root) if not name.startswith("."))[:20]
     return f"files: {', '.join(names) or 'none'}"
 
 
@@ -178,7 +195,7 @@ def trace(error: BaseException) -> str:
     """The traceback without the agent's own frames."""
     if isinstance(error, Unusable | NotServing):
         return ""
-    machinery = (str(Path(__file__).parent), "<frozen importlib", importlib.__file__ or "")
+    machinery = (f"{HERE}/fnctl_agent", "<frozen importlib", importlib.__file__ or "")
     tb = error.__traceback__
     while tb and tb.tb_frame.f_code.co_filename.startswith(machinery):
         tb = tb.tb_next

@@ -3,6 +3,7 @@
 The way for what no other way is known for (capture.py). Lines of such a program's log belong to no invocation.
 """
 
+# ruff: noqa: PTH123
 from __future__ import annotations
 
 import contextlib
@@ -10,8 +11,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READ = 64 << 10
 SETTLE_S = 1.0
@@ -132,7 +135,9 @@ def is_listened_on(port: int) -> bool:
     wanted = f":{port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
+            with open(table) as rows:
+                lines = rows.read().splitlines()[1:]
+            for line in lines:
                 fields = line.split()
                 if fields[1].endswith(wanted) and fields[3] == _LISTENING:
                     return True

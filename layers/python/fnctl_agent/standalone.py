@@ -53,7 +53,7 @@ def run(servers: Servers) -> None:
         contract = contract_of(load)
         for name, value in contract.environment(load).items():
             os.environ.setdefault(name, value)
-        found = program.run(load, contract, packed.main(f"{load['root']}/{load['handler']}"))
+        found = program.run(load, contract, packed.main(program.place(load["root"], load["handler"])))
     except Exception as error:
         sys.stderr.write(program.trace(error) or f"{error}\n")
         sys.exit(1)

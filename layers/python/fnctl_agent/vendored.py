@@ -1,15 +1,22 @@
 """The servers that come with the agent, imported so that the user's code neither sees nor meets them."""
 
+# on the way to every load: strings will do for paths:
+# ruff: noqa: PTH208
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-VENDOR = Path(__file__).resolve().parent.parent / "vendor"
+from fnctl_agent.pack import HERE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Any
+
+VENDOR = f"{HERE}/vendor"
 
 
 class Servers:
@@ -75,16 +82,16 @@ def _alone(modules: dict[str, ModuleType]) -> Iterator[None]:
 
     `modules`: those of ours that were imported before; after, also those that were imported inside.
     """
-    ours = {entry.name.split(".")[0] for entry in VENDOR.iterdir()}
+    ours = {name.split(".")[0] for name in os.listdir(VENDOR)}
     users = _of(ours)
     for name in users:
         del sys.modules[name]
     sys.modules.update(modules)
-    sys.path.insert(0, str(VENDOR))
+    sys.path.insert(0, VENDOR)
     try:
         yield
     finally:
-        sys.path.remove(str(VENDOR))
+        sys.path.remove(VENDOR)
         modules.update(_of(ours))
         for name in modules:
             del sys.modules[name]

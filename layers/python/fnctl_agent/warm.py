@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
 
@@ -16,7 +15,7 @@ from fnctl_agent.capture import capture
 from fnctl_agent.listening import Address
 from fnctl_agent.noting import Noting
 from fnctl_agent.pack import AHEAD, BOOT
-from fnctl_agent.preload import preload
+from fnctl_agent.preload import preload, preload_own
 
 # Where a load waits for what is not there (a database, the network), what was imported by then is worth keeping.
 LONGEST_S = 5
@@ -26,6 +25,7 @@ def agent(noting: Noting) -> None:
     """Of the agent's own start, and of what it imports ahead."""
     servers = vendored.load()
     contracts.contract_of({})
+    preload_own()
     packing.write_boot(noting.seen, BOOT)
     noting.seen.clear()
     preload()
@@ -81,6 +81,6 @@ def _main(root: str, handler: str) -> CodeType | None:
     if not handler.endswith(".py"):
         return None
     try:
-        return program.compiled(Path(root, handler))
+        return program.compiled(program.place(root, handler))
     except (OSError, SyntaxError, ValueError):
         return None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
 from fnctl_agent.exchange import Application
 from fnctl_agent.wire import BadResponse, Request, Response
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+WsgiApp = Callable[[dict[str, "Any"], Callable[..., "Any"]], Iterable[bytes]]
 
 
 def wsgi(app: WsgiApp, *, port: int, threaded: bool) -> Application:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from fnctl_agent.contracts.bodies import JSON, Result
-from fnctl_agent.interface import Found, NotCallable, described
+from fnctl_agent.interface import Found, NotCallable, described, plain
+from fnctl_agent.later import Later
 from fnctl_agent.wire import Headers, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import inspect
+    import urllib.parse as urls
+    from typing import Any, Protocol
+else:
+    inspect, urls = Later("inspect"), Later("urllib.parse")
+    Protocol = object
 
 PARAMS_HEADER = b"x-fnctl-params"
 ROUTE_HEADER = b"x-fnctl-route"
 DEADLINE_HEADER = b"x-fnctl-deadline-ms"
 OWN_PREFIX = b"x-fnctl-"  # between host and agent: no platform's code is to see them
 
-Load = Mapping[str, Any]  # the `load` message of layers/PROTOCOL.md
-Resolve = Callable[[str], Any]  # "module.attr" to what it names, imported; raises NoSuchHandler
+Load = Mapping[str, "Any"]  # the `load` message of layers/PROTOCOL.md
+Resolve = Callable[[str], "Any"]  # "module.attr" to what it names, imported; raises NoSuchHandler
 
 
 class Refused(Exception):
@@ -35,17 +41,19 @@ class Refused(Exception):
         return self.status, [("content-type", JSON)], body
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
     """One invocation's request, read to its end."""
 
-    id: str
-    deadline_ms: int  # wall clock, epoch
-    method: str
-    target: bytes  # path and query as they came
-    version: str  # of HTTP
-    raw_headers: Headers  # names in lower case; the host's own among them
-    body: bytes
+    __slots__ = ("body", "deadline_ms", "id", "method", "raw_headers", "target", "version")
+
+    def __init__(self, request: Request, body: bytes, *, id: str, deadline_ms: int) -> None:
+        self.id = id
+        self.deadline_ms = deadline_ms  # wall clock, epoch
+        self.method: str = request.method
+        self.target = request.target  # path and query as they came
+        self.version: str = request.version  # of HTTP
+        self.raw_headers: Headers = request.headers  # names in lower case; the host's own among them
+        self.body = body
 
     @property
     def path(self) -> str:
@@ -59,13 +67,13 @@ class Call:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The query's, decoded, in order."""
-        return parse_qsl(self.query, keep_blank_values=True)
+        return _fields(self.query)
 
     @property
     def params(self) -> dict[str, str]:
         """The path parameters of the matched trigger."""
         found = next((value for name, value in self.raw_headers if name == PARAMS_HEADER), b"")
-        return dict(parse_qsl(found.decode("latin-1"), keep_blank_values=True))
+        return dict(_fields(found.decode("latin-1")))
 
     @property
     def route(self) -> str:
@@ -101,14 +109,15 @@ def received(request: Request, load: Load) -> Call:
     body = request.body()
     deadline = request.header(DEADLINE_HEADER)
     return Call(
+        request,
+        body,
         id=request.invocation or _own_id(),
         deadline_ms=int(deadline) if deadline else int(time.time() * 1000) + load["timeout_ms"],
-        method=request.method,
-        target=request.target,
-        version=request.version,
-        raw_headers=request.headers,
-        body=body,
     )
+
+
+def _fields(query: str) -> list[tuple[str, str]]:
+    return urls.parse_qsl(query, keep_blank_values=True) if query else []
 
 
 def _own_id() -> str:
@@ -126,11 +135,9 @@ class Binding(Protocol):
 
     def arguments(self, call: Call) -> tuple[Any, ...]:
         """Raises Refused for a request that cannot be one of this contract."""
-        ...
 
     def response(self, result: Any, call: Call) -> Result:
         """Raises BadResponse for a result that the contract does not know."""
-        ...
 
 
 class Contract:
@@ -154,7 +161,7 @@ class Contract:
 def expect(target: Any, name: str, contract: str, *parameters: str) -> None:
     """Raises NotCallable unless `target` can be called with these, by position."""
     call = f"{contract} calls {name}({', '.join(parameters)})"
-    if not callable(target) or inspect.isclass(target):
+    if not callable(target) or isinstance(target, type):
         raise NotCallable(f"{call}, but {name} is {described(target)}", place(target))
     try:
         signature = inspect.signature(target)
@@ -168,6 +175,9 @@ def expect(target: Any, name: str, contract: str, *parameters: str) -> None:
 
 def arity(target: Any, most: int) -> int:
     """How many positional arguments a callable takes, `most` where it takes any number."""
+    if (known := plain(target)) is not None:
+        names, variable = known
+        return most if variable else min(most, len(names))
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):

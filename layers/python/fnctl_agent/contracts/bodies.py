@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from fnctl_agent.later import Later
 from fnctl_agent.wire import BadResponse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import base64
+    from typing import Any
+else:
+    base64 = Later("base64")
 
 Result = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fnctl_agent.contracts import event
 from fnctl_agent.contracts.binding import Contract, Load
 from fnctl_agent.interface import Found, Kind, classify
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class ByShape(Contract):
@@ -14,7 +15,11 @@ class ByShape(Contract):
 
     def adopt(self, target: Any, name: str, load: Load) -> Found:
         found = classify(target, name)
-        return event.CONTRACT.adopt(target, name, load) if found.kind is Kind.EVENT else found
+        if found.kind is not Kind.EVENT:
+            return found
+        from fnctl_agent.contracts import event  # what web apps do not need
+
+        return event.CONTRACT.adopt(target, name, load)
 
 
 CONTRACT = ByShape()

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-from dataclasses import dataclass
-from typing import Any
 
 from fnctl_agent.contracts import binding
 from fnctl_agent.contracts.binding import Call, Contract, Load, arity
 from fnctl_agent.contracts.bodies import BYTES, Result, decoded, encoded, finished, header_pairs, is_json
 from fnctl_agent.interface import Found, Kind, NotCallable, described
+from fnctl_agent.later import Later
 from fnctl_agent.wire import BadResponse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import base64
+    from typing import Any, NoReturn
+else:
+    base64 = Later("base64")
 
-@dataclass(frozen=True, slots=True)
+
 class Context:
-    """What a handler is told about its invocation."""
+    """What a handler is told about its invocation. Nothing in it can be set.
 
+    Written out: `dataclasses` takes as long to import as all else that such a function's load does.
+    """
+
+    __slots__ = ("deadline_ms", "function", "id", "memory_mb", "version")
     id: str
     function: str
     version: str
     memory_mb: int
     deadline_ms: int
+
+    def __init__(self, id: str, function: str, version: str, memory_mb: int, deadline_ms: int) -> None:
+        given = {"id": id, "function": function, "version": version, "memory_mb": memory_mb, "deadline_ms": deadline_ms}
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot assign to {name!r}: the context of an invocation is what it is")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete {name!r}: the context of an invocation is what it is")
+
+    def __repr__(self) -> str:
+        return f"Context({', '.join(f'{name}={getattr(self, name)!r}' for name in type(self).__annotations__)})"
 
     def remaining_ms(self) -> int:
         """Until the host gives up; never below zero."""
