@@ -28,6 +28,7 @@ from fnctl.model import SandboxInfo, SandboxSpec
 MISSING = 404
 CONFLICT = 409
 TRANSFER_S = 600.0  # loading or pulling an image: bounds each silence, not the whole
+TRAITS_S = 2.0  # where sandboxes follow each other, asking costs 3 % of each
 LATE_S = 0.5  # a create whose answer was lost may still be at work: look once more after this
 
 
@@ -38,6 +39,7 @@ class DockerEngine:
         """Connects on the first call. EngineUnavailable where the environment names a context that is not there."""
         self._wire = Wire(environ, timeout_s=timeout_s)
         self._cgroup_version: str | None = None
+        self._known_traits: dict[str, tuple[profile.Traits, float]] = {}  # by image; and when it was asked
 
     def facts(self) -> EngineFacts:
         info, version = self._wire.call("GET", "/info"), self._wire.call("GET", "/version")
@@ -76,11 +78,15 @@ class DockerEngine:
         self._wire.call("POST", f"/containers/{sandbox}/start")
 
     def _traits(self, image: str) -> profile.Traits:
-        """Asked anew for each sandbox (1 ms): a tag may point to another image by now."""
+        """Asked anew where the last answer is older than a moment: a tag may point to another image by now."""
         if self._cgroup_version is None:
             self._cgroup_version = self._wire.call("GET", "/info").get("CgroupVersion") or "1"
-        config = self._image(image).get("Config") or {}
-        return profile.Traits(self._cgroup_version, tuple(config.get("Volumes") or ()))
+        known, asked_at = self._known_traits.get(image, (None, 0.0))
+        if known is None or time.monotonic() - asked_at > TRAITS_S:
+            config = self._image(image).get("Config") or {}
+            known = profile.Traits(self._cgroup_version, tuple(config.get("Volumes") or ()))
+            self._known_traits = {image: (known, time.monotonic())}  # one image makes nearly all of a run
+        return known
 
     def _create_refused(self, spec: SandboxSpec, refused: Refused) -> EngineError:
         if refused.status == MISSING and "no such image" in refused.message.lower():
