@@ -14,16 +14,17 @@ LEAVES_S = 3.0  # past this something is wrong with it, or with the engine
 class Departures:
     """On the event loop's thread. `there` asks the engine for the ids of what it has of this run."""
 
-    def __init__(self, there: Callable[[], Awaitable[frozenset[str]]]) -> None:
+    def __init__(self, there: Callable[[], Awaitable[frozenset[str]]], leaves_s: float = LEAVES_S) -> None:
         self._there = there
+        self._leaves_s = leaves_s
         self._leaving: dict[str, tuple[asyncio.Future[bool], float]] = {}  # by id: who waits, and until when
         self._looking: asyncio.Task[None] | None = None
 
     async def gone(self, sandbox: str) -> bool:
-        """True as soon as the engine is seen without it; False after `LEAVES_S`, and where the engine fails."""
+        """True as soon as the engine is seen without it; False after `leaves_s`, and where the engine fails."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
-        self._leaving[sandbox] = (future, loop.time() + LEAVES_S)
+        self._leaving[sandbox] = (future, loop.time() + self._leaves_s)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="departures")
         return await future

@@ -39,9 +39,6 @@ PARALLEL_CREATES = 2
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
-# No runtime is booted ahead until so long after the last first call. Booting ahead costs twice of what one known
-# function needs, and where each call takes an instance (isolation: container) that is for one call.
-CALM_S = 0.5
 ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
@@ -85,7 +82,7 @@ class Pool(Keeper):
         self._calm_timer: asyncio.TimerHandle | None = None
         self._called_at = -math.inf  # when a first call came last
         self._networked = set(settings.networked)  # the functions that are put on a network
-        self._departures = Departures(lambda: self.call(engine.ids, self.labels()))
+        self.departures = Departures(lambda: self.call(engine.ids, self.labels()))
         self._ahead = Ahead()
         self._changed = asyncio.Condition()
         self.janitor = Janitor(engine, self.labels(), self._names, self.call)
@@ -340,7 +337,7 @@ class Pool(Keeper):
         """Where first calls follow each other, the next one is here before such a boot has paid: it is lean then, and
         made for the call."""
         unbooted = self._unbooted()
-        if unbooted and (left := self._called_at + CALM_S - time.monotonic()) > 0:
+        if unbooted and (left := self._called_at + self.settings.calm_s - time.monotonic()) > 0:
             self._boot_later(left)
             return
         for spec in unbooted:
@@ -410,7 +407,7 @@ class Pool(Keeper):
             # To be killed costs as much as a start. One that was used as it should is leaving already, its sockets
             # being closed, and the engine removes it.
             leaving = instance.sandbox is not None and instance.death is Death.USED
-            if instance.sandbox is not None and not (leaving and await self._departures.gone(instance.sandbox)):
+            if instance.sandbox is not None and not (leaving and await self.departures.gone(instance.sandbox)):
                 await self.call(self.engine.destroy, instance.sandbox)
         except EngineError as error:
             # the sandbox ends by itself once its sockets are closed, and the engine removes what ended by itself

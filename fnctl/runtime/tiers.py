@@ -11,6 +11,9 @@ from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
 from fnctl.runtime.lifecycle import State
 
+# No runtime is booted ahead until so long after the last first call. Such a boot costs two of what a known function
+# needs; where each call takes an instance (isolation: container), it would be made for one call, and beside it.
+CALM_S = 0.5
 TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 
 
@@ -26,6 +29,7 @@ class PoolSettings:
     runtimes: tuple[RuntimeSpec, ...] = ()
     memory_mb: int = 256
     networked: frozenset[str] = frozenset()  # the functions of the project that are to be put on a network
+    calm_s: float = CALM_S
     tmp_mb: int = TMP_MB  # cannot be changed any more when a sandbox gets its function
 
 

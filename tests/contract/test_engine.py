@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from fnctl import assets
+from fnctl.build import layers
 from fnctl.engine.base import LABEL, LABEL_ROLE, Engine, Event
 from fnctl.engine.docker import DockerEngine
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxSpec
+from fnctl.progress import Silent
 
 IMAGE = "fnctl/base:trixie"
 WAIT_S = 20.0
@@ -138,6 +141,39 @@ def test_a_network_is_made_once_joined_and_removed(engine: Engine, spec: Sandbox
     engine.destroy(sandbox)
     engine.remove_network(network)
     engine.remove_network(network)
+
+
+LOOK = """
+import os, socket
+print(sorted(os.listdir("/sys/class/net")), socket.gethostbyname("localhost"))
+with socket.create_server(("127.0.0.1", 3000)), socket.create_connection(("127.0.0.1", 3000)):
+    print("loopback")
+try:
+    socket.create_connection(("192.0.2.1", 80), 1)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.engine
+def test_without_any_network_a_sandbox_has_loopback_alone_in_a_namespace_of_its_own(spec: SandboxSpec) -> None:
+    with closing(DockerEngine()) as engine:
+        image = layers.sandbox_image(engine, assets.default_runtimes(), Silent())
+        ended = engine.run(
+            replace(spec, image=image, network=None, command=("/usr/bin/python3", "-c", LOOK)), timeout_s=WAIT_S
+        )
+        assert ended.output.splitlines() == ["['lo'] 127.0.0.1", "loopback", "Network is unreachable"]
+        again = replace(spec, image=image, network=None, command=("/bin/readlink", "/proc/self/ns/net"))
+        inside = engine.run(again, timeout_s=WAIT_S).output.strip()
+        assert inside.startswith("net:[")
+        assert inside != str(Path("/proc/self/ns/net").readlink())
+
+
+def test_ids_are_those_of_what_is_listed(engine: Engine, spec: SandboxSpec, mark: str) -> None:
+    sandbox = engine.create(replace(spec, network=None))
+    assert engine.ids({"dev.fnctl.test": mark}) == {sandbox}
+    engine.destroy(sandbox)
+    assert engine.ids({"dev.fnctl.test": mark}) == frozenset()
 
 
 def test_joining_what_is_not_there_is_an_error(engine: Engine, spec: SandboxSpec) -> None:

@@ -33,6 +33,14 @@ def test_without_a_command_the_images_own_is_kept() -> None:
     assert not create_body(replace(SPEC, command=()), Traits()).keys() & {"Entrypoint", "Cmd"}
 
 
+def test_without_any_network_the_engine_has_no_part_in_its_namespace() -> None:
+    body = create_body(replace(SPEC, network=None), Traits())
+
+    assert body["NetworkDisabled"] is True
+    assert body["HostConfig"]["NetworkMode"] == "none"
+    assert create_body(SPEC, Traits())["NetworkDisabled"] is False
+
+
 def test_memory_is_memory_and_swap() -> None:
     host = host_config(replace(SPEC, memory_mb=100), Traits("1"))
 

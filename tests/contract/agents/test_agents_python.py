@@ -119,6 +119,13 @@ def test_asgi_programs(start: Start, python_packages: Path, how: str) -> None:
     assert host.logs.wait_for("in fastapi") == ("I" * 26, "in fastapi")
 
 
+def test_what_serves_once_is_no_template(start: Start) -> None:
+    host = start(RUNTIME, {"f.py": "def handler(event, context):\n    return repr(context)"})
+    assert host.load("f.handler", model="ephemeral", once=True)["fork"] is False
+    assert host.request().body.decode().startswith("Context(id='")
+    assert host.supervisor.expect("exited")["code"] == 0
+
+
 def test_asgi_in_depth(start: Start, python_packages: Path) -> None:
     host = start(RUNTIME, {"app.py": FASTAPI}, extra=python_packages)
     host.load("app.app")

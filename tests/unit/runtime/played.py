@@ -193,6 +193,11 @@ class PlayedEngine(FakeEngine):
             self.loop.call_soon_threadsafe(played.stop)
         super().destroy(sandbox)
 
+    def left(self, sandbox: str) -> None:
+        """It has ended by itself, and the engine has removed it."""
+        self.played.pop(sandbox).stop()
+        self.vanishes(sandbox)
+
 
 class Stage1:
     """A scheduler and a pool over played sandboxes, with the requests a test makes of them."""
@@ -204,6 +209,7 @@ class Stage1:
         boot: bool = True,
         load_timeout_s: float = 10.0,
         policy: PoolPolicy | None = None,
+        calm_s: float = 0.0,
     ) -> None:
         self.folder = folder
         self.script = Script()
@@ -212,7 +218,7 @@ class Stage1:
         self.log: list[tuple[str, str, str | None, str]] = []
         (folder / "s").mkdir()
         slots = Slots(folder / "s", "run", lambda: itertools.repeat(os.getuid(), 400))
-        settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else ())
+        settings = PoolSettings(warm, "image", "project", "run", (NODE,) if boot else (), calm_s=calm_s)
         self.pool = Pool(
             self.engine, self.executor, slots, settings, Upstream, cgroup_of=lambda pid: None, policy=policy
         )
