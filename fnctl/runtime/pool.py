@@ -29,7 +29,7 @@ from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
-from fnctl.runtime.tiers import UNFIT, PoolSettings, rank, shares
+from fnctl.runtime.tiers import ANSWER_S, UNFIT, PoolSettings, rank, shares
 
 T = TypeVar("T")
 
@@ -39,7 +39,6 @@ PARALLEL_CREATES = 2
 GREETING_S = 15.0
 # A refill that starts at once takes the processor from the very invocation that emptied the pool.
 QUIET_S = 0.3
-ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 RESIZE_S = 10.0  # how often a pool that learns forgets
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0)
 

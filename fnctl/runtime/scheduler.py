@@ -16,6 +16,7 @@ from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.pool import Pool
 from fnctl.runtime.site import Site
 from fnctl.runtime.slot import Stage
+from fnctl.runtime.tiers import ANSWER_S
 
 LOAD_TIMEOUT_S = 10.0  # at least: a function's own timeout counts where it is longer
 LogSink = Callable[[str, str, str | None, str], None]
@@ -129,6 +130,7 @@ class Scheduler:
         else:  # replaced while it was on its way
             site.starting -= 1
             instance.end(Death.REPLACED)
+        await asyncio.sleep(ANSWER_S)  # linking a tree holds the interpreter's lock, which that answer needs too
         await self._pool.call(self._stage.fill, code.bundle, 1)
 
     async def _up(self, site: Site, code: Code, instance: Instance | None, *, join: bool) -> Instance:

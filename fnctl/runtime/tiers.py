@@ -14,6 +14,7 @@ from fnctl.runtime.lifecycle import State
 # No runtime is booted ahead until so long after the last first call. Such a boot costs two of what a known function
 # needs; where each call takes an instance (isolation: container), it would be made for one call, and beside it.
 CALM_S = 0.5
+ANSWER_S = 0.05  # what a first invocation takes from being loaded to its answer
 TMP_MB = 64  # of a sandbox's /tmp where no function of the run asks for more
 
 
