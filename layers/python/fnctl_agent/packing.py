@@ -25,9 +25,14 @@ MOST_PATTERNS = 256  # half of what `re` keeps
 
 
 def write_load(seen: Seen, folder: str, root: str, main: CodeType | None) -> None:
-    """What was loaded from `root` goes to one file, what was loaded from anywhere else to the other."""
+    """What was loaded from `root` goes to one file, what was loaded from anywhere else to the other.
+
+    Nothing of the agent: the one that reads this may be another.
+    """
     own, library = _Part(), _Part()
     for name, searched, found in _packable(seen, root):
+        if found[0].startswith(f"{HERE}/"):
+            continue
         (own if found[0].startswith(f"{root}/") else library).add(name, searched, *found)
     own.write(f"{folder}/{OWN}", _patterns(), main)
     library.write(f"{folder}/{LIBRARY}", [], None)

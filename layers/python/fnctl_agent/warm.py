@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 from fnctl_agent import contracts, packing, program, vendored
 from fnctl_agent import main as main  # all that the agent itself imports
 from fnctl_agent.capture import capture
+from fnctl_agent.interface import Found, Kind
 from fnctl_agent.listening import Address
 from fnctl_agent.noting import Noting
 from fnctl_agent.pack import AHEAD, BOOT
@@ -40,6 +42,7 @@ class _Leaving:
         self._leave = leave
 
     def serve(self, found: Any) -> None:
+        _as_served(found)
         self._leave()
 
     async def serve_in_loop(self, found: Any) -> None:
@@ -71,10 +74,16 @@ def function(noting: Noting, root: str, handler: str, cache: str, contract: str 
     load = {"root": root, "handler": handler, "port": 3000, **({"contract": contract} if contract else {})}
     try:
         program.prepare(root, handler)
-        program.run(load, contracts.contract_of(load))
+        _as_served(program.run(load, contracts.contract_of(load)))
     except BaseException as error:  # the load's root
         sys.stderr.write(program.trace(error) or f"{error}\n")
     leave()
+
+
+def _as_served(found: Found) -> None:
+    """What serving it imports from the standard library is worth keeping, too."""
+    if found.kind is Kind.WSGI:
+        importlib.import_module("fnctl_agent.wsgi")
 
 
 def _main(root: str, handler: str) -> CodeType | None:
