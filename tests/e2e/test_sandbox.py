@@ -95,7 +95,7 @@ def inside(engine: DockerEngine, tmp_path: Path) -> Try:
     tmp_path.chmod(0o755)
 
     def run(program: str, timeout_s: float = RUN_S, **limits: object) -> RunResult:
-        settings: dict[str, object] = {"memory_mb": 128, **limits}
+        settings: dict[str, object] = {"memory_mb": 128, "network": None, **limits}
         spec = SandboxSpec(
             name=f"fnctl-test-{secrets.token_hex(4)}",
             image=IMAGE,
