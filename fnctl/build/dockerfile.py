@@ -23,9 +23,6 @@ def runtimes_dockerfile(base: str, snippets: Sequence[Snippet]) -> str:
 # Where Docker's users look for secrets. The slot has them where its function has any; in a shipped image the link leads
 # nowhere until Docker itself puts some there.
 SECRETS = "RUN rm -rf /run/secrets && ln -s /fn/secrets /run/secrets"
-# What `localhost` is: a sandbox that is on no network has no such file from the engine. Over IPv4 alone, since that is
-# where a program that listens on the name is looked for.
-HOSTS = "COPY base/hosts /etc/hosts"
 
 
 def sandbox_dockerfile(runtimes_image: str, agents: Sequence[str], snippets: Sequence[Snippet]) -> str:
@@ -33,11 +30,7 @@ def sandbox_dockerfile(runtimes_image: str, agents: Sequence[str], snippets: Seq
     copies = [f"COPY {folder}/ /opt/fnctl/{'' if folder == 'base' else folder + '/'}" for folder in agents]
     return (
         "\n\n".join(
-            [
-                f"FROM {runtimes_image}",
-                "\n".join([SECRETS, HOSTS, *copies]),
-                *(_render(snippet) for snippet in snippets),
-            ]
+            [f"FROM {runtimes_image}", "\n".join([SECRETS, *copies]), *(_render(snippet) for snippet in snippets)]
         )
         + "\n"
     )

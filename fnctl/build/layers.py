@@ -138,7 +138,7 @@ def _identity(item: Fetch) -> object:
 def sandbox_digest(lower: str, root: Path, picked: Sequence[Selection]) -> str:
     """Over the runtimes image, what stands beside the agents, and every agent file: name, whether it can be executed,
     contents; hex."""
-    total = hashlib.sha256("".join([lower, dockerfile.SECRETS, dockerfile.HOSTS]).encode())
+    total = hashlib.sha256(lower.encode() + dockerfile.SECRETS.encode())
     for folder in agent_folders(root):
         total.update(_files_digest(folder).encode())
     for selection in picked:

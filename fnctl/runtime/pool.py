@@ -164,13 +164,14 @@ class Pool(Keeper):
 
     def _spec(self, instance: Instance, memory_mb: int | None) -> SandboxSpec:
         slot = instance.slot
+        folder = (str(slot.folder), "/fn", True)
         return SandboxSpec(
             name=self._name(slot.id),
             image=self.settings.image,
             command=SUPERVISOR,
             labels=tuple(self.labels().items()),
             uid=slot.uid,
-            mounts=((str(slot.folder), "/fn", True),),
+            mounts=(folder,) if instance.joinable else (folder, (str(slot.hosts), "/etc/hosts", True)),
             memory_mb=memory_mb or self.settings.memory_mb,
             tmp_mb=self.settings.tmp_mb,
             network="none" if instance.joinable else None,

@@ -13,6 +13,10 @@ from pathlib import Path
 
 from fnctl.model import Bundle
 
+# What `localhost` is, where the engine does not say it: over IPv4 alone, since that is where a program that listens on
+# the name is looked for.
+HOSTS = "127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -25,6 +29,13 @@ class Slot:
     def make(self) -> None:
         self.folder.mkdir(mode=0o755)
         self.folder.chmod(0o755)  # whatever the umask: the slot's own user must pass
+        self.hosts.write_text(HOSTS)
+        self.hosts.chmod(0o644)
+
+    @property
+    def hosts(self) -> Path:
+        """The /etc/hosts of a sandbox that is on no network: the engine hides the image's, and gives it none."""
+        return self.folder / "hosts"
 
     def place(self, staged: Path) -> None:
         """Put a staged tree at `app`: one rename, so that the sandbox sees all of it or nothing."""

@@ -22,6 +22,7 @@ from fnctl.engine.fake import FakeEngine
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxSpec
 from fnctl.progress import Silent
+from fnctl.runtime.slot import HOSTS
 
 IMAGE = "fnctl/base:trixie"
 WAIT_S = 20.0
@@ -156,14 +157,17 @@ except OSError as error:
 
 
 @pytest.mark.engine
-def test_without_any_network_a_sandbox_has_loopback_alone_in_a_namespace_of_its_own(spec: SandboxSpec) -> None:
+def test_without_any_network_a_sandbox_has_loopback_alone_in_a_namespace_of_its_own(
+    spec: SandboxSpec, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
     with closing(DockerEngine()) as engine:
         image = layers.sandbox_image(engine, assets.default_runtimes(), Silent())
-        ended = engine.run(
-            replace(spec, image=image, network=None, command=("/usr/bin/python3", "-c", LOOK)), timeout_s=WAIT_S
-        )
+        hosts.write_text(HOSTS)
+        spec = replace(spec, image=image, network=None, mounts=(*spec.mounts, (str(hosts), "/etc/hosts", True)))
+        ended = engine.run(replace(spec, command=("/usr/bin/python3", "-c", LOOK)), timeout_s=WAIT_S)
         assert ended.output.splitlines() == ["['lo'] 127.0.0.1", "loopback", "Network is unreachable"]
-        again = replace(spec, image=image, network=None, command=("/bin/readlink", "/proc/self/ns/net"))
+        again = replace(spec, command=("/bin/readlink", "/proc/self/ns/net"))
         inside = engine.run(again, timeout_s=WAIT_S).output.strip()
         assert inside.startswith("net:[")
         assert inside != str(Path("/proc/self/ns/net").readlink())

@@ -25,8 +25,7 @@ def test_runtimes_stand_on_the_base_in_the_given_order() -> None:
 def test_agents_are_copied_each_to_its_place_and_base_to_the_top() -> None:
     text = sandbox_dockerfile("runtimes:1", ["base", "node"], [Snippet("node", "RUN warm-up", ("node24",))])
     assert text == (
-        "FROM runtimes:1\n\nRUN rm -rf /run/secrets && ln -s /fn/secrets /run/secrets\n"
-        "COPY base/hosts /etc/hosts\nCOPY base/ /opt/fnctl/\n"
+        "FROM runtimes:1\n\nRUN rm -rf /run/secrets && ln -s /fn/secrets /run/secrets\nCOPY base/ /opt/fnctl/\n"
         "COPY node/ /opt/fnctl/node/\n\n# layers/node\nRUN warm-up\n"
     )
 

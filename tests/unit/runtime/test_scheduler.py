@@ -486,12 +486,13 @@ def test_an_engine_that_does_not_answer_is_told_to_destroy(tmp_path: Path) -> No
 def test_what_has_no_network_is_not_given_to_a_function_that_needs_one(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code())
-        assert {spec.network for spec in specs(stage)} == {None}
+        assert {(spec.network, spec.mounts[-1][1]) for spec in specs(stage)} == {(None, "/etc/hosts")}
         before = set(stage.pool.members)
         await stage.scheduler.deploy(stage.code("shop", network=Network.SERVICES))
         assert not before & set(stage.pool.members)
         await asyncio.wait_for(stage.pool.quiet(), WAIT_S)
         assert all(member.joinable for member in stage.pool.members)
+        assert {(spec.network, spec.mounts[-1][1]) for spec in specs(stage)} == {("none", "/fn")}
         lease = await stage.lease("shop")
         assert stage.pool.alive[lease.instance].start_kind is StartKind.RUNTIME
         await stage.scheduler.withdraw("shop")
