@@ -125,14 +125,16 @@ class Instance:
         if self.state is State.STARTING or self.state is State.DEAD:
             await self._wait("supervisor", timeout_s, "the sandbox's supervisor to say hello")
 
-    async def boot(self, spec: RuntimeSpec, timeout_s: float = 10.0, *, ahead: bool = False) -> None:
+    async def boot(self, spec: RuntimeSpec, function: Function | None = None, timeout_s: float = 10.0) -> None:
         """Start a runtime's agent: tier runtime. DeadlineExceeded, EngineError or FunctionError where it does not.
 
-        `ahead` of any request, the agent loads what its language has before it says hello; else only what it needs.
+        Ahead of any `function`, the agent loads what its language has before it says hello; else only what it needs.
         """
         started = self.clock()
+        forks = function is not None and function.model is Model.EPHEMERAL and function.isolation is Isolation.PROCESS
+        argv = spec.template if forks and spec.template else spec.agent
         self._expected.announce("agent")
-        self._link.boot(spec.agent, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
+        self._link.boot(argv, {**dict(spec.environment), "FNCTL_PRELOAD": "0" if function else "1"})
         await self._wait("agent", timeout_s, f"the {spec.tier} agent to say hello")
         self.timings["runtime"] = (self.clock() - started) * 1000
 
@@ -325,7 +327,7 @@ class Instance:
                 )  # killed: it will not say what it used, and the next must not stand in
             self.last_exit, self._ours, self._parked = None, False, None
             self._move(State.BASE)
-            await self.boot(code.runtime)
+            await self.boot(code.runtime, code.function)
             self._clean = True
             await self.load(code, code.function.timeout_s)
         except FnctlError:

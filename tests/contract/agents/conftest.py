@@ -41,10 +41,12 @@ def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
     """start(runtime, files) → a host whose sandbox has a booted agent; more than one may be started."""
     with ExitStack() as stack:
 
-        def start(runtime: str, files: Mapping[str, str] | None = None, **place: object) -> SandboxHost:
+        def start(
+            runtime: str, files: Mapping[str, str] | None = None, *, template: bool = False, **place: object
+        ) -> SandboxHost:
             host = stack.enter_context(running(engine, sandbox_image, assets.runtimes()[runtime]))
             host.place(files or {}, **place)  # type: ignore[arg-type]
-            host.boot()
+            host.boot(template=template)
             return host
 
         yield start
