@@ -125,16 +125,18 @@ class Instance:
         if self.state is State.STARTING or self.state is State.DEAD:
             await self._wait("supervisor", timeout_s, "the sandbox's supervisor to say hello")
 
-    async def boot(self, spec: RuntimeSpec, function: Function | None = None, timeout_s: float = 10.0) -> None:
+    async def boot(
+        self, spec: RuntimeSpec, timeout_s: float = 10.0, *, ahead: bool = False, template: bool = False
+    ) -> None:
         """Start a runtime's agent: tier runtime. DeadlineExceeded, EngineError or FunctionError where it does not.
 
-        Ahead of any `function`, the agent loads what its language has before it says hello; else only what it needs.
+        `ahead` of any request, the agent loads what its language has before it says hello; else only what it needs.
+        `template`: it will serve many ephemeral invocations, each in a process forked from it, where it can.
         """
         started = self.clock()
-        forks = function is not None and function.model is Model.EPHEMERAL and function.isolation is Isolation.PROCESS
-        argv = spec.template if forks and spec.template else spec.agent
+        argv = spec.template if template and spec.template else spec.agent
         self._expected.announce("agent")
-        self._link.boot(argv, {**dict(spec.environment), "FNCTL_PRELOAD": "0" if function else "1"})
+        self._link.boot(argv, {**dict(spec.environment), "FNCTL_PRELOAD": "1" if ahead else "0"})
         await self._wait("agent", timeout_s, f"the {spec.tier} agent to say hello")
         self.timings["runtime"] = (self.clock() - started) * 1000
 
@@ -327,7 +329,7 @@ class Instance:
                 )  # killed: it will not say what it used, and the next must not stand in
             self.last_exit, self._ours, self._parked = None, False, None
             self._move(State.BASE)
-            await self.boot(code.runtime, code.function)
+            await self.boot(code.runtime, template=True)
             self._clean = True
             await self.load(code, code.function.timeout_s)
         except FnctlError:

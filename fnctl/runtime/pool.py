@@ -324,7 +324,7 @@ class Pool(Keeper):
 
     async def _boot(self, instance: Instance, spec: RuntimeSpec) -> None:
         try:
-            await instance.boot(spec)
+            await instance.boot(spec, ahead=True)
         except FnctlError as error:
             self.trouble = error
             instance.end(Death.CRASHED)

@@ -181,7 +181,7 @@ class Scheduler:
             # what was booted before it was asked for, no request waited for
             instance.timings["runtime"] = (instance.clock() - asked) * 1000
         if instance.state is State.BASE:
-            await instance.boot(code.runtime, code.function)
+            await instance.boot(code.runtime)
         await instance.load(code, max(self._load_timeout_s, code.function.timeout_s))
 
     async def _configure(self, instance: Instance, function: Function, made_for_it: bool) -> None:

@@ -150,8 +150,7 @@ function start(template) {
 function startTemplate() {
   const { Template } = require('./template.js');
   const supervised = process.env.FNCTL_SUPERVISED === '1' && process.ppid === 1;
-  const writable = supervised ? process.env.FNCTL_WIPE.split(':').filter(Boolean) : [];
-  rehearse(() => start(new Template(ROOT, writable)));
+  start(new Template(ROOT, supervised ? process.env.FNCTL_WIPE.split(':').filter(Boolean) : []));
 }
 
 // Booted for a function that is known, what that does not load would be loaded for nothing.

@@ -10,18 +10,23 @@
 
 // taken now: code that is loaded later may put its own functions in their place
 const { readdirSync, readFileSync, readlinkSync, stat, statSync } = require('fs');
-const { randomFillSync, randomInt, randomUUID } = require('crypto');
+const crypto = require('crypto');
+const { syncBuiltinESMExports } = require('module');
 const { inspect } = require('util');
+const v8 = require('v8');
+const vm = require('vm');
+const { eventServer } = require('./events.js');
 const native = require('./native.js');
+const { rehearse } = require('./rehearse.js');
+const { Serving } = require('./serving.js');
 const { isEmpty, wipe } = require('./wipe.js');
 
 const { kill } = process;
 const KILL_MS = 2_000; // for killed processes to be gone; more means that the sandbox is broken
 const PAUSE_MS = 0.2;
 const LOG_STALL_S = 1; // as the supervisor's own
-// How many results Node makes ahead of these two: all children would share those of their template.
-const UUIDS_AHEAD = 128;
-const INTS_AHEAD = 1024;
+// How many results Node makes ahead of these: all children would share those that their template did not take.
+const AHEAD = { randomUUID: 128, randomInt: 1024 };
 
 class Template {
   /** Before any code of the user's. `root`: the slot's folder, `writable`: those to wipe, none outside of a sandbox. */
@@ -29,10 +34,18 @@ class Template {
     this.root = root;
     this.writable = writable;
     this.random = ownRandom();
+    this.collect = collector();
   }
 
-  /** Note what is here by itself, once it is; then call `done`. */
+  /** Practise what each child does, and note what is here by itself; then call `done`. */
   prepare(done) {
+    const load = { function: 'none', version: '0', memory_mb: 1, timeout_ms: 1 };
+    const server = () => eventServer(async (event) => ({ statusCode: 200, headers: {}, body: JSON.stringify(event) }), load);
+    rehearse(() => this.note(done), (path) => new Serving(server(), { path, port: 0, single: true, leave: rehearseExit }).dial(1));
+  }
+
+  note(done) {
+    void process.report; // Node loads it when it is told what to do with uncaught exceptions
     stat('/', () => { // starts libuv's threads, which a child starts anew when it needs them
       this.threads = new Set(readdirSync('/proc/self/task'));
       this.files = new Set(openFiles().keys());
@@ -58,6 +71,7 @@ class Template {
 
   /** Serve invocations for good. `loaded` has been sent; nothing has been dialled yet. `control`: to the host. */
   run(control, serving) {
+    this.collect(); // else each child would soon do it, and write to, and so copy, what it looks at
     native.setDumpable(false); // no child may look into or write to this process through /proc
     setImmediate(() => this.forkEach(control, serving)); // outside of the poll phase, as fork asks
   }
@@ -118,6 +132,14 @@ function killOthers() {
   return true;
 }
 
+/** V8 shows its collector in contexts made while it is told to: never in the user's. */
+function collector() {
+  v8.setFlagsFromString('--expose-gc');
+  const collect = vm.runInNewContext('gc');
+  v8.setFlagsFromString('--no-expose-gc');
+  return collect;
+}
+
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 const pause = (ms) => Atomics.wait(nobody, 0, 0, ms);
 
@@ -165,6 +187,7 @@ function dieByItself() {
 
 /** V8 seeds `Math.random` once in a context's life, the same for all children: replaced by the system's randomness. */
 function ownRandom() {
+  const { randomFillSync } = crypto;
   const words = new Uint32Array(256);
   let at = words.length;
   Math.random = function random() {
@@ -176,14 +199,53 @@ function ownRandom() {
     const low = words[at++] >>> 6;
     return (high * 0x400_0000 + low) / 0x20_0000_0000_0000; // 53 bits
   };
+  const drawn = Object.keys(AHEAD).map((name) => noteDraws(name));
+  syncBuiltinESMExports();
   return {
-    /** In a child: nothing that was drawn ahead is used. What Node drew goes by being taken. */
+    /** In a child: nothing that was drawn ahead is used. */
     reseed() {
       at = words.length;
-      for (let taken = 0; taken < UUIDS_AHEAD; taken += 1) randomUUID();
-      for (let taken = 0; taken < INTS_AHEAD; taken += 1) randomInt(2);
+      for (const { used, exhaust } of drawn) if (used()) exhaust();
     },
   };
+}
+
+/** Know whether this function of crypto's was used. There is no other way to its results made ahead than to take them. */
+function noteDraws(name) {
+  const draw = crypto[name];
+  let used = false;
+  const noting = { [name](...args) {
+    used = true;
+    return draw.apply(this, args);
+  } }[name];
+  crypto[name] = Object.defineProperty(noting, 'length', { value: draw.length });
+  if (crypto.webcrypto.constructor.prototype[name]) noteWebDraws(name, () => { used = true; });
+  return {
+    used: () => used,
+    exhaust() {
+      for (let taken = 0; taken < AHEAD[name]; taken += 1) draw(name === 'randomInt' ? 2 : undefined);
+    },
+  };
+}
+
+/** The same for `globalThis.crypto`, which draws of the same. */
+function noteWebDraws(name, note) {
+  const { prototype } = crypto.webcrypto.constructor;
+  const draw = prototype[name];
+  prototype[name] = { [name](...args) {
+    note();
+    return draw.apply(this, args);
+  } }[name];
+}
+
+/** `process.exit`, all of it but the end. */
+function rehearseExit() {
+  const { reallyExit } = process;
+  process.reallyExit = () => {};
+  process.exit(0);
+  process.reallyExit = reallyExit;
+  process._exiting = false;
+  process.exitCode = undefined;
 }
 
 module.exports = { Template };
