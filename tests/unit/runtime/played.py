@@ -7,18 +7,20 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import uvloop
+
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError
-from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, SandboxSpec, Scale
+from fnctl.model import Bundle, Function, RuntimeSpec, SandboxSpec
 from fnctl.policy import PoolPolicy
 from fnctl.runtime.code import Code
-from fnctl.runtime.lease import DataConnection, DataOwner, Lease
+from fnctl.runtime.lease import DataOwner, Lease
 from fnctl.runtime.pool import Pool
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
@@ -267,6 +269,24 @@ class Stage1:
             await asyncio.sleep(0)
 
 
+History = Callable[[Stage1], Awaitable[None]]
+
+
+def play(folder: Path, history: History, **settings: Any) -> None:
+    """Run one history on a stage of its own; afterwards nothing may be left."""
+
+    async def story() -> None:
+        stage = Stage1(folder, **settings)
+        try:
+            await history(stage)
+        finally:
+            await stage.close()
+        assert stage.engine.list({}) == []
+        assert not stage.pool.alive
+
+    uvloop.run(story())
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Turn the loop until the condition holds."""
 
@@ -275,6 +295,3 @@ async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> Non
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(turn(), timeout_s)
-
-
-__all__ = ["DataConnection", "Isolation", "Model", "Scale", "Stage1", "until"]
