@@ -126,7 +126,8 @@ exports.handler = () => {
     refused,
     pid: process.pid,
     own: fs.readlinkSync('/proc/self') === String(process.pid),
-    drawn: [random(), Math.random(), crypto.randomUUID(), crypto.randomInt(2 ** 40), crypto.randomBytes(8).toString('hex')],
+    drawn: [random(), Math.random(), crypto.randomUUID(), globalThis.crypto.randomUUID(), crypto.randomInt(2 ** 40),
+      crypto.randomBytes(8).toString('hex')],
     control: fs.readdirSync('/proc/self/fd').length,
   };
 };
@@ -155,9 +156,10 @@ WHAT_NODE_DOES = {
     "a server and fetch": """new Promise((done) => {
         const server = require('http').createServer((_, answer) => answer.end('fetched'));
         server.listen(0, '127.0.0.1', async () => {
-          done(await (await fetch(`http://127.0.0.1:${server.address().port}`)).text()); }); })""",
+          const answer = await fetch(`http://127.0.0.1:${server.address().port}`);
+          done(await answer.text()); }); })""",
     "garbage": "(() => { let kept; for (let n = 0; n < 2e6; n += 1) kept = { n, kept: {} }; return kept.n; })()",
-    "compiled code": "(() => { let sum = 0; for (let n = 0; n < 3e7; n += 1) sum = (sum + n * n) % 97; return sum; })()",
+    "compiled code": "(() => { let all = 0; for (let n = 0; n < 3e7; n += 1) all = (all + n * n) % 97; return all; })()",
     "promises in numbers": "Promise.all(Array.from({ length: 1e4 }, async (_, n) => n)).then((all) => all.length)",
 }
 
