@@ -159,7 +159,7 @@ WHAT_NODE_DOES = {
           const answer = await fetch(`http://127.0.0.1:${server.address().port}`);
           done(await answer.text()); }); })""",
     "garbage": "(() => { let kept; for (let n = 0; n < 2e6; n += 1) kept = { n, kept: {} }; return kept.n; })()",
-    "compiled code": "(() => { let all = 0; for (let n = 0; n < 3e7; n += 1) all = (all + n * n) % 97; return all; })()",
+    "compiled code": "(() => { let x = 0; for (let n = 0; n < 3e7; n += 1) x = (x + n * n) % 97; return x; })()",
     "promises in numbers": "Promise.all(Array.from({ length: 1e4 }, async (_, n) => n)).then((all) => all.length)",
 }
 
