@@ -24,9 +24,11 @@ const inside = (folder, name) => Buffer.concat([folder, Buffer.from('/'), name])
 function wipe(name) {
   const top = Buffer.from(name);
   let serial = 0;
-  for (let progress = true; progress; ) {
+  let progress = true;
+  for (let found = entries(top); found.length; found = entries(top)) {
+    if (!progress) return false;
     progress = false;
-    for (const entry of entries(top)) {
+    for (const entry of found) {
       try {
         const path = inside(top, entry);
         if (lstatSync(path).isDirectory()) {
@@ -39,7 +41,7 @@ function wipe(name) {
       }
     }
   }
-  return isEmpty(top);
+  return true;
 }
 
 /** Take out of a folder what is in it. */

@@ -61,6 +61,7 @@ class Script:
     waits_for: str | None = None  # said before it hangs
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
+    argvs: list[list[str]] = field(default_factory=list)
     kills: int = 0
     reads: list[Path] = field(default_factory=list)  # the slots whose agents read a cache ahead
     breaks_on_cache: bool = False
@@ -98,6 +99,7 @@ class PlayedSandbox:
             message = json.loads(line)
             if message["op"] == "boot":
                 self.script.boots += 1
+                self.script.argvs.append(message["argv"])
                 say(writer, {"op": "started", "pid": 7})
                 self._spawn(self._serve(Path(message["argv"][0]).name))
             elif message["op"] == "kill":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from fnctl.model import Isolation, Model, Scale, StartKind
-from fnctl.runtime.instance import GRACE_S
-from tests.unit.runtime.played import WAIT_S, Stage1, play, until
+from fnctl.runtime.instance import GRACE_S, WORN_AFTER
+from tests.unit.runtime.played import NODE, WAIT_S, Stage1, play, until
 
 
 def test_ephemeral_without_fork_gets_a_fresh_process_each_time(tmp_path: Path) -> None:
@@ -84,6 +85,43 @@ def test_ephemeral_with_fork_is_not_offered_before_done(tmp_path: Path) -> None:
         assert again.instance == lease.instance
         assert again.start is StartKind.WARM
         again.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def test_the_second_process_is_a_template_where_the_runtime_has_one(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        code = stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1))
+        await stage.start(replace(code, runtime=replace(NODE, template=("/opt/agent", "--fork"))))
+        lease = await stage.lease()
+        assert stage.script.argvs[-1] == ["/opt/agent"]
+        stage.script.forks = True
+        stage.sandbox_of(lease).exit()
+        lease.release(reusable=True)
+        for _ in range(2 * WORN_AFTER):
+            lease = await stage.lease()
+            lease.release(reusable=True)
+            await stage.sandbox_of(lease).done()
+        assert stage.script.argvs[-1] == ["/opt/agent", "--fork"]
+        assert stage.script.kills == 0, "one that was booted for its function does not wear"
+
+    play(tmp_path, history)
+
+
+def test_a_template_that_was_booted_ahead_is_replaced_once(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        stage.script.forks = True
+        code = stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1))
+        await stage.start(replace(code, runtime=replace(NODE, template=("/opt/agent", "--fork"))))
+        instances = set()
+        for turn in range(2 * WORN_AFTER):
+            lease = await stage.lease()
+            instances.add(lease.instance)
+            assert stage.script.kills == (turn >= WORN_AFTER)
+            lease.release(reusable=True)
+            await stage.sandbox_of(lease).done()
+        assert len(instances) == 1
+        assert stage.script.argvs[-1] == ["/opt/agent", "--fork"]
 
     play(tmp_path, history)
 
