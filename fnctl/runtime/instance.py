@@ -30,7 +30,7 @@ EXIT_NEWS_S = 0.45
 # stopped, which costs it the template it forks from; and so is one that works on though its client has left.
 GRACE_S = 0.5
 AGENT_END_S = 2.0
-# A process that was booted ahead for any function is large, and a fork of it costs 1.5 ms more than one of a template that
+# A process that was booted ahead for any function is large: a fork of it costs 1.5 ms more than one of a template that
 # has loaded only what its own function needs. After so many, that comes to what booting and loading anew costs.
 WORN_AFTER = 40
 LAST_WORDS = 5  # lines of output that the error of a load shows, where the error itself has no more to say

@@ -25,6 +25,7 @@ const { kill } = process;
 const KILL_MS = 2_000; // for killed processes to be gone; more means that the sandbox is broken
 const PAUSE_MS = 0.2;
 const LOG_STALL_S = 1; // as the supervisor's own
+const COULD_NOT_START = 86; // exit code of a child that failed before it could take a request
 // How many results Node makes ahead of these: all children would share those that their template did not take.
 const AHEAD = { randomUUID: 128, randomInt: 1024 };
 
@@ -45,7 +46,6 @@ class Template {
   }
 
   note(done) {
-    void process.report; // Node loads it when it is told what to do with uncaught exceptions
     stat('/', () => { // starts libuv's threads, which a child starts anew when it needs them
       this.threads = new Set(readdirSync('/proc/self/task'));
       this.files = new Set(openFiles().keys());
@@ -64,7 +64,6 @@ class Template {
     if (busy) return `it has ${busy} open`;
     for (const [fd, name] of openFiles()) if (!this.files.has(fd)) return `it has ${name} open`;
     if (sharesMemory()) return 'it shares memory that it can write';
-    if (process.hasUncaughtExceptionCaptureCallback()) return 'it captures uncaught exceptions';
     const full = this.writable.find((folder) => !isEmpty(folder));
     return full && `it has files in ${full}`;
   }
@@ -81,29 +80,37 @@ class Template {
     let done;
     for (;;) {
       const child = native.fork();
-      if (child === 0) return this.become(control, serving);
+      if (child === 0) return this.begin(control, serving);
       if (child < 0) native.leave(1);
       if (done) native.send(control.fd, `${JSON.stringify(done)}\n`);
       while (!native.ended(child, control.fd)) {
         if (!native.drain(control.fd)) native.leave(0);
       }
       const { code, signal, cpuMs, peakKb } = native.reap(child);
+      if (code === COULD_NOT_START) native.leave(1);
       this.clean();
       done = { op: 'done', cpu_ms: Math.round(cpuMs * 10) / 10, peak_kb: peakKb, code, signal };
     }
   }
 
   /** The child: a process as if it had been started for this invocation. */
-  become(control, serving) {
+  begin(control, serving) {
+    try {
+      this.become(control);
+      serving.dial(1);
+    } catch (error) {
+      process.stderr.write(`${inspect(error)}\n`);
+      native.leave(COULD_NOT_START);
+    }
+  }
+
+  become(control) {
     native.setsid();
     control.abandon();
     native.redirectOutput(`${this.root}/log.sock`, LOG_STALL_S);
     native.setDumpable(true);
-    process.reallyExit = native.leave;
-    process.on('beforeExit', () => process.exit());
-    dieByItself();
+    endWithoutNode();
     this.random.reseed();
-    serving.dial(1);
   }
 
   /** Kill every process but this one and PID 1, and empty the folders. Ends the process where that fails. */
@@ -170,19 +177,22 @@ const more = (counts, before) => [...counts].find(([name, count]) => count > (be
 const sharesMemory = () => readFileSync('/proc/self/maps', 'latin1').split('\n').some((line) => /^\S+ rw.s /.test(line));
 
 /**
- * An uncaught exception ends a process inside of Node, which then waits for its threads. Here it ends it all the same:
- * the listeners first, as Node asks them, then the exception on standard error, and code 1.
+ * However a process comes to its end, Node says `exit`, and then waits for its threads, which a child has not. So that is
+ * where a child ends, when all listeners have heard it; and what an uncaught exception was, is said here.
  */
-function dieByItself() {
-  let origin;
-  process.prependListener('uncaughtExceptionMonitor', (error, from) => {
-    origin = from;
-  });
-  process.setUncaughtExceptionCaptureCallback((error) => {
-    if (process.emit('uncaughtException', error, origin)) return;
-    process.stderr.write(`Uncaught ${inspect(error)}\n`);
-    process.exit(1);
-  });
+function endWithoutNode() {
+  const { emit } = process;
+  let fatal;
+  process.emit = function (event, ...values) {
+    const heard = Reflect.apply(emit, this, [event, ...values]);
+    if (event === 'uncaughtException' && !heard) fatal = values;
+    if (event === 'exit') {
+      if (fatal) process.stderr.write(`Uncaught ${inspect(fatal[0])}\n`);
+      native.leave(process.exitCode ?? values[0]);
+    }
+    return heard;
+  };
+  process.reallyExit = native.leave;
 }
 
 /** V8 seeds `Math.random` once in a context's life, the same for all children: replaced by the system's randomness. */

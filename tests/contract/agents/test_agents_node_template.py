@@ -87,7 +87,6 @@ OBSTACLES = {
     "work under way": "require('crypto').pbkdf2('a', 'b', 1e7, 64, 'sha512', () => {});",
     "a watched file": "require('fs').watch(__filename).unref();",
     "a file in /tmp": "require('fs').writeFileSync('/tmp/cache', '');",
-    "a capture": "process.setUncaughtExceptionCaptureCallback(() => {});",
 }
 
 
@@ -185,6 +184,11 @@ ENDS = {
     f"setTimeout(() => {{ throw new Error('late'); }}); {NEVER}": (1, 0),
     f"Promise.reject(new Error('alone')); {NEVER}": (1, 0),
     f"process.once('uncaughtException', () => process.exit(5)); setTimeout(() => {{ throw 1; }}); {NEVER}": (5, 0),
+    f"process.on('exit', (code) => {{ process.exitCode = code + 6; }}); setTimeout(() => {{ throw 1; }}); {NEVER}": (
+        7,
+        0,
+    ),
+    "process.reallyExit(8)": (8, 0),
     "process.abort()": (0, 6),
     "process.kill(process.pid, 'SIGKILL')": (0, 9),
 }
@@ -213,6 +217,28 @@ exports.handler = () => new Promise((done) => {
 });
 """
     assert served(template(code)) == {"message": "late", "origin": "uncaughtException"}
+
+
+def test_domains_and_captures_take_exceptions_as_ever(template: Callable[..., SandboxHost]) -> None:
+    code = """
+const domain = require('domain').create();
+exports.handler = () => new Promise((done) => {
+  domain.once('error', (error) => done({ message: error.message }));
+  domain.run(() => setTimeout(() => { throw new Error('in a domain'); }));
+});
+"""
+    host = template(code)
+    assert [served(host) for _ in range(2)] == [{"message": "in a domain"}] * 2
+    code = """
+let done;
+process.setUncaughtExceptionCaptureCallback((error) => done({ message: error.message }));
+exports.handler = () => new Promise((resolve) => {
+  done = resolve;
+  setTimeout(() => { throw new Error('captured'); });
+});
+"""
+    host = template(code)
+    assert [served(host) for _ in range(2)] == [{"message": "captured"}] * 2
 
 
 def test_no_timer_of_the_users_runs_in_the_template(template: Callable[..., SandboxHost]) -> None:
