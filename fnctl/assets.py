@@ -112,7 +112,14 @@ def runtime_of(function: Function, known: Mapping[str, RuntimeSpec]) -> RuntimeS
     if not function.command:
         return spec
     commands = command_runtime(known)
-    return replace(spec, agent=commands.agent, environment=commands.environment, booted_as=commands.name, warm=None)
+    return replace(
+        spec,
+        agent=commands.agent,
+        template=commands.template,
+        environment=commands.environment,
+        booted_as=commands.name,
+        warm=None,
+    )
 
 
 def command_runtime(known: Mapping[str, RuntimeSpec]) -> RuntimeSpec:
@@ -169,6 +176,7 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         version=str(entry["version"]),
         folder=folder,
         agent=_words(entry["agent"], name),
+        template=_words(entry.get("template", []), name),
         environment=_pairs(entry.get("environment", {}), name),
         commands=_pairs(data.get("commands", {}), name),
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),

@@ -300,6 +300,7 @@ class RuntimeSpec:
     version: str  # the interpreter's exact version
     folder: Path  # the folder under layers/
     agent: tuple[str, ...]  # argv of the agent inside the sandbox
+    template: tuple[str, ...] = ()  # the same for one that forks an ephemeral function's processes, where that differs
     environment: tuple[tuple[str, str], ...] = ()  # the agent's environment, beside what the function sets
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
     code: CodeRule = CodeRule()

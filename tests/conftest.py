@@ -21,8 +21,9 @@ GROUPS = {
     "tests/e2e/test_todolist": "todolist",  # one demo, and its templates with their dependencies
     "tests/e2e/test_bench.py": "bench",  # no container of a bench may be left
     "tests/e2e/test_readme.py": "bench",
-    "tests/contract/agents/test_agents_python.py": "agents-python",  # packages of its own
+    "tests/contract/agents/test_agents_python": "agents-python",  # packages of its own
     "tests/contract/agents/test_web_programs_python.py": "agents-python",
+    "tests/contract/agents/test_contracts_python": "contracts-python",  # packages of other platforms
     "tests/contract/agents/test_agents_node.py": "agents-node",
     "tests/e2e/": "",  # the rest of it by file
     "tests/contract/": "",

@@ -36,8 +36,8 @@ class Program:
     path: str
     public: tuple[str, ...] = ()  # arguments that make it listen on all addresses, where `arguments` do not
 
-    def started(self, port: int) -> subprocess.Popen[bytes]:
-        """The bare process, in a session of its own."""
+    def started(self, port: int | Path) -> subprocess.Popen[bytes]:
+        """The bare process, in a session of its own, on a port or a unix socket: servers of Node's take either."""
         settings = {**dict(self.environment), **dict(self.interpreter.environment), "PORT": str(port)}
         return subprocess.Popen(
             [*self.interpreter.argv, *self.arguments],

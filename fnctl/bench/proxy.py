@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from fnctl.bench import wire
@@ -69,36 +68,36 @@ QUESTION = Question(
 
 def beside_nginx(ask: Question, tiny: Subject, duration_s: float, n: int) -> tuple[Measure, list[LoadRow]]:
     """NotMeasured where nginx is not installed."""
-    with running(tiny.project, Serving((tiny.name,))) as stack, nginx(tiny.program()) as other:
+    app = tiny.program()
+    with running(tiny.project, Serving((tiny.name,))) as stack, nginx("nginx, tiny app", app) as other:
         target = stack.target(tiny.name)
         stack.warm_up(target)
         return compared(ask, [of_stack("fnctl, tiny app", stack, target), other], CONNECTIONS, duration_s, n)
 
 
 @contextmanager
-def nginx(app: Program) -> Iterator[Contender]:
-    """The app on a unix socket, nginx in front of it; both are ended afterwards."""
+def nginx(name: str, app: Program) -> Iterator[Contender]:
+    """The app on a unix socket with nginx in front of it, ended afterwards. NotMeasured where there is no nginx."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
         raise NotMeasured("nginx is not installed")
     port = wire.free_port()
-    with tempfile.TemporaryDirectory(prefix="fnctl-nginx-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="fnctl-nginx-") as place:
+        folder = Path(place)
         folder.chmod(0o755)  # its worker may be another user
-        on_socket = replace(app, environment=(*app.environment, ("SOCKET", str(folder / "app.sock"))))
-        backend = on_socket.started(port)
+        backend = app.started(folder / "app.sock")
         _await_socket(folder / "app.sock", backend)
         (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, connections=CONNECTIONS))
-        argv = [found, "-p", name, "-c", str(folder / "nginx.conf")]
+        argv = [found, "-p", place, "-c", str(folder / "nginx.conf")]
         front = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            target = Target(("127.0.0.1", port), f"127.0.0.1:{port}")
+            target = Target(("127.0.0.1", port), f"127.0.0.1:{port}", app.path)
             if wire.first_success(target, time.perf_counter() + READY_S, lambda: front.poll() is None) is None:
                 front.kill()
                 said = front.stderr.read().decode("utf-8", "replace") if front.stderr else ""
                 raise NotMeasured(f"nginx gave no answer: {said.strip()[-300:]}")
             pids = [*_workers(front.pid), backend.pid]
-            yield Contender("nginx, tiny app", target, lambda: Used(process_cpu_s(pids)))
+            yield Contender(name, target, lambda: Used(process_cpu_s(pids)))
         finally:
             front.terminate()
             front.wait(READY_S)

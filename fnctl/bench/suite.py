@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from fnctl.bench import (
     throughput,
     verbs,
 )
-from fnctl.bench.measure import Measure, Question, Result
+from fnctl.bench.measure import Measure, NotMeasured, Question, Result
 from fnctl.bench.one import notes
 from fnctl.bench.session import Session, Settings
 from fnctl.bench.stack import Serving, running
@@ -39,7 +39,7 @@ FEW = 10
 EXPRESS_RPS = Question(
     "express-throughput",
     "to-do list (Express) through fnctl, beside bare node on a port",
-    f"requests per second for {API}, {CONNECTIONS} connections, in turns",
+    f"requests per second for {API}, {CONNECTIONS} connections, in turns; beside them nginx in front of bare node",
     "requests/s",
     better=1,
     over="fnctl ÷ bare node",
@@ -117,6 +117,8 @@ class Suite:
                 throughput.of_stack("fnctl, to-do list", service, target),
                 throughput.of_process("bare node, to-do list", bare, [pid]),
             ]
+            with suppress(NotMeasured):  # not what is asked, but what a proxy can come to here
+                contenders.append(stack.enter_context(proxy.nginx("nginx, to-do list", express.program())))
             for connections in self._settings.concurrency:
                 if connections != CONNECTIONS:
                     taken = throughput.rounds(contenders, connections, self._settings.duration_s, self._settings.rounds)

@@ -35,8 +35,6 @@ FLUSH_S = 0.05
 # Rendering holds the interpreter's lock, which the event loop needs; each write gives it away. So small batches.
 BATCH = 64
 
-CALLS = 256  # in one line of the file
-
 # What waits: a line, a receipt, or what is rendered already.
 Waiting = tuple[float, str | None, str | None, str] | tuple[float, Receipt] | bytes
 
@@ -80,10 +78,8 @@ class LogWriter:
         """Receipts of warm calls. Rendered here and now: a thread that did it would fight for the interpreter's lock
         with the loop that gives it the work."""
         queue = self._queues.get(window.function) or self._queue(window.function)
-        at = self._clock()
-        for start in range(0, len(calls), CALLS):
-            line = rendered_calls(at, window, calls[start : start + CALLS]).encode()
-            queue.put(line, len(line), MAX_WAITING_RECEIPTS, count=min(CALLS, len(calls) - start))
+        line = rendered_calls(self._clock(), window, calls).encode()
+        queue.put(line, len(line), MAX_WAITING_RECEIPTS, count=len(calls))
         if not self._news.is_set():
             self._news.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from fnctl.runtime.instance import Instance
 from fnctl.runtime.lease import Lease, WarmCall
 
 TICK_S = 0.1
+CALLS = 256  # handed on at a time: their receipts are rendered there and then, and requests wait meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,28 @@ class Meter:
         """Settle what is pending, again and again, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
-            self.settle()
+            steps = self._steps(final=False)
+            try:
+                for _ in steps:
+                    await asyncio.sleep(0)
+            finally:  # cancelled in between
+                for _ in steps:
+                    pass
 
     def settle(self, *, final: bool = False) -> None:
         """Complete and hand on what is pending. `final`: also what waits for an agent's own figures."""
+        for _ in self._steps(final=final):
+            pass
+
+    def _steps(self, *, final: bool) -> Iterator[None]:
+        """The same in pieces of less than a millisecond."""
         pending, self._pending = self._pending, defaultdict(_Ended)
         for key, ended in pending.items():
             instance = self._alive.get(key)
             if instance is not None and instance.forks and not final:
                 self._settle_forked(key, instance, ended)
             else:
-                self._settle_shared(key, instance, ended)
+                yield from self._settle_shared(key, instance, ended)
         gone = [key for key in self._cpu if key not in self._alive and key not in self._pending]
         for key in gone:
             self._cpu.pop(key, None)
@@ -113,7 +125,7 @@ class Meter:
         if receipts:
             self._pending[key] = ended
 
-    def _settle_shared(self, key: str, instance: Instance | None, ended: _Ended) -> None:
+    def _settle_shared(self, key: str, instance: Instance | None, ended: _Ended) -> Iterator[None]:
         count = len(ended.receipts) + len(ended.calls)
         cpu_ms, peak_mb = self._look(key, instance)
         before = self._cpu.get(key, 0.0)
@@ -125,8 +137,10 @@ class Meter:
         for receipt in ended.receipts:
             receipt.cpu_ms, receipt.shared_by, receipt.peak_memory_mb = each, count, peak
             self._store.receipt(receipt)
-        if ended.calls:
-            self._store.calls(Window(ended.function, ended.version, key, each, count, peak), ended.calls)
+        window = Window(ended.function, ended.version, key, each, count, peak)
+        for start in range(0, len(ended.calls), CALLS):
+            self._store.calls(window, ended.calls[start : start + CALLS])
+            yield
 
     def _look(self, key: str, instance: Instance | None) -> tuple[float | None, float | None]:
         if instance is not None and instance.cgroup is not None:

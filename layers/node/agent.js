@@ -4,7 +4,7 @@
 const { performance } = require('perf_hooks');
 const { preload } = require('./builtins.js');
 const { captureListen } = require('./capture.js');
-const { useBundledCache } = require('./compilecache.js');
+const { dropBundledCache, useBundledCache } = require('./compilecache.js');
 const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
@@ -21,10 +21,17 @@ const RUNTIME = `node${process.versions.node.split('.')[0]}`;
 const LATER = ['./apps.js', './events.js'];
 
 class Agent {
-  constructor() {
+  /** `template`: where this process may be one. */
+  constructor(template) {
+    this.template = template;
     this.serving = null;
     this.failed = false;
     this.control = new Control(`${ROOT}/agent.sock`, (message) => this.receive(message));
+    if (template) this.control.socket.once('connect', () => template.prepare(() => this.hello()));
+    else this.hello();
+  }
+
+  hello() {
     this.control.send({ op: 'hello', protocol: 1, role: 'agent', runtime: RUNTIME, pid: process.pid });
   }
 
@@ -94,8 +101,11 @@ class Agent {
     this.control.hold(true);
     this.serving = new Serving(server, { path: `${ROOT}/data.sock`, port: load.port, single: load.model === 'ephemeral' });
     const ms = Math.round((performance.now() - started) * 10) / 10;
-    this.control.send({ op: 'loaded', ms, kind, fork: false });
-    this.serving.dial(1);
+    if (this.template) dropBundledCache();
+    const fork = this.template !== undefined && load.model === 'ephemeral' && this.template.obstacle() === undefined;
+    this.control.send({ op: 'loaded', ms, kind, fork });
+    if (fork) this.template.run(this.control, this.serving);
+    else this.serving.dial(1);
   }
 
   tellFailure(error) {
@@ -130,20 +140,27 @@ function hide() {
   process.mainModule = undefined;
 }
 
-function start() {
+function start(template) {
   logs.install({ marked: true });
   hide();
-  new Agent();
+  new Agent(template);
+}
+
+/** Every request runs in a fork of this process: what is practised here is practised for all. */
+function startTemplate() {
+  const { Template } = require('./template.js');
+  const supervised = process.env.FNCTL_SUPERVISED === '1' && process.ppid === 1;
+  start(new Template(ROOT, supervised ? process.env.FNCTL_WIPE.split(':').filter(Boolean) : []));
 }
 
 // Booted for a function that is known, what that does not load would be loaded for nothing.
 const ahead = process.env.FNCTL_PRELOAD !== '0';
-if (ahead) {
-  preload();
-  for (const name of LATER) require(name);
-}
+const forks = process.execArgv.includes('--single-threaded'); // `template` in runtime.yaml
+if (ahead) preload();
+if (ahead || forks) for (const name of LATER) require(name);
 if (process.argv.includes('--serve')) require('./standalone.js').serve();
-else if (ahead) rehearse(start);
+else if (forks) startTemplate();
+else if (ahead) rehearse(() => start());
 else start();
 
 module.exports = { prepare };

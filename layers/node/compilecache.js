@@ -6,6 +6,8 @@ const Module = require('module');
 const path = require('path');
 const pack = require('./pack.js');
 
+let linked; // the folder in which Node looks for its cache, once there is one
+
 const BUNDLED = path.join('.fnctl', 'compile-cache');
 
 /**
@@ -20,7 +22,7 @@ function useBundledCache(root, scratch) {
     const prefix = `${process.version}-${process.arch}-`;
     const folder = fs.readdirSync(bundled).find((name) => name.startsWith(prefix));
     if (!folder) return;
-    const link = fs.mkdtempSync(path.join(scratch, '.node-compile-cache-'));
+    const link = linked = fs.mkdtempSync(path.join(scratch, '.node-compile-cache-'));
     const own = folder.replace(/^(.*-[0-9a-f]{8})(?:-\d+)?$/, `$1-${process.getuid()}`);
     fs.symlinkSync(path.join(bundled, folder), path.join(link, own));
     Module.enableCompileCache(link);
@@ -29,4 +31,9 @@ function useBundledCache(root, scratch) {
   }
 }
 
-module.exports = { useBundledCache };
+/** Take away what was linked: what is loaded from now on is compiled. */
+function dropBundledCache() {
+  if (linked) fs.rmSync(linked, { recursive: true, force: true });
+}
+
+module.exports = { dropBundledCache, useBundledCache };

@@ -26,6 +26,16 @@ class Control {
     this.socket.write(`${JSON.stringify(message)}\n`, sent);
   }
 
+  get fd() {
+    return this.socket._handle.fd;
+  }
+
+  /** In a forked child: the connection is its parent's. */
+  abandon() {
+    this.socket.removeAllListeners();
+    this.socket.destroy();
+  }
+
   /** While the user's main program loads, the connection must not be what keeps the process alive. */
   hold(held) {
     if (held) this.socket.ref();

@@ -1,7 +1,6 @@
 // What went wrong with loading a function, as `load_failed` says it.
 'use strict';
 
-const { spawnSync } = require('child_process');
 const path = require('path');
 
 const MAX_TEXT = 64 << 10; // characters kept of a message or a stack: far below the protocol's bound of a line
@@ -40,6 +39,7 @@ function place(stack, root) {
 function checked(error, root, handler) {
   const file = path.resolve(root, handler ?? '');
   if (error.name !== 'SyntaxError' || !path.extname(file)) return {};
+  const { spawnSync } = require('child_process'); // only here: it costs each boot 2 ms
   const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: CHECK_MS });
   return place(stderr ?? '', root) ?? {};
 }

@@ -1,4 +1,4 @@
-// One request through Node's own HTTP server, before any code of the user's is known. Not a request of anybody's.
+// A few requests through Node's own HTTP server, before any code of the user's is known. Not a request of anybody's.
 'use strict';
 
 const http = require('http');
@@ -9,36 +9,37 @@ const path = require('path');
 // Nobody answers for a rehearsal that fails: the runtime is only less practised.
 const LONGEST_MS = 500;
 const ROUNDS = 3;
-const REQUEST = 'POST /?a=b HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
+const REQUEST = [
+  'POST /a?b=c HTTP/1.1', 'Host: localhost', 'X-Forwarded-Host: localhost', 'Accept: */*', 'User-Agent: none', 'Content-Type: application/json',
+  'Content-Length: 2', 'X-Forwarded-For: 127.0.0.1', 'X-Forwarded-Proto: http', 'X-Fnctl-Invocation-Id: 0', 'X-Fnctl-Deadline-Ms: 0', '', '{}',
+].join('\r\n');
 
 /**
  * Node compiles its own JavaScript when it is first run: parsing, headers, streams and the response together cost a
  * first request several milliseconds. Run them here, where no request waits; then call `done`, once.
+ *
+ * `serve(path)` dials there, once each time it is called, and serves what comes as the agent would: on one connection
+ * that is kept, or on one each.
  */
-function rehearse(done) {
+function rehearse(done, serve = plainly) {
   const door = path.join(os.tmpdir(), '.fnctl-rehearsal');
-  const server = http.createServer((request, response) => {
-    request.on('data', () => {}).on('end', () => response.setHeader('Content-Type', 'application/json').end('{}'));
-  });
   const gate = net.createServer();
   const timer = setTimeout(end, LONGEST_MS);
+  let rounds = 0;
   let ended = false;
+  let client;
   function end() {
     if (ended) return;
     ended = true;
     clearTimeout(timer);
-    server.closeAllConnections();
+    client?.destroy();
     gate.close(done);
   }
   gate.on('error', end);
-  gate.listen(door, () => play(door, server, gate, end));
-}
-
-function play(door, server, gate, end) {
-  let rounds = 0;
-  // as the agent does it: the side that dialled serves
-  gate.on('connection', (client) => {
-    client.on('error', end).on('close', end);
+  gate.on('connection', (connection) => {
+    client = connection;
+    client.on('error', end);
+    client.on('close', () => (rounds < ROUNDS ? serve(door) : end()));
     client.on('data', () => {
       rounds += 1;
       if (rounds < ROUNDS) client.write(REQUEST);
@@ -46,8 +47,15 @@ function play(door, server, gate, end) {
     });
     client.write(REQUEST);
   });
+  gate.listen(door, () => serve(door));
+}
+
+function plainly(door) {
+  const server = http.createServer((request, response) => {
+    request.on('data', () => {}).on('end', () => response.setHeader('Content-Type', 'application/json').end('{}'));
+  });
   const socket = net.connect(door, () => server.emit('connection', socket));
-  socket.on('error', end);
+  socket.on('error', () => {}); // the other side is told by the close
 }
 
 module.exports = { rehearse };

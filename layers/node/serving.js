@@ -12,11 +12,12 @@ const ID_HEADER = 'x-fnctl-invocation-id';
 const CLOCKS = ['keepAliveTimeout', 'headersTimeout', 'requestTimeout', 'timeout', 'maxRequestsPerSocket', 'keepAliveTimeoutBuffer'];
 
 class Serving {
-  /** `single`: serve one request on one connection, then end the process. */
-  constructor(server, { path, port, single }) {
+  /** `single`: serve one request on one connection, then `leave`. */
+  constructor(server, { path, port, single, leave = () => process.exit(0) }) {
     this.server = server;
     this.path = path;
     this.single = single;
+    this.leave = leave;
     this.peer = { remoteAddress: '127.0.0.1', remoteFamily: 'IPv4', remotePort: 0, localAddress: '127.0.0.1', localPort: port };
     for (const clock of CLOCKS) {
       Object.defineProperty(server, clock, { configurable: true, get: () => 0, set: () => {} });
@@ -35,7 +36,7 @@ class Serving {
     socket.once('connect', () => {
       // Apps read the peer's address (req.ip, rate limits); a unix socket has none. They see a proxy on loopback.
       for (const [name, value] of Object.entries(this.peer)) Object.defineProperty(socket, name, { configurable: true, value });
-      if (this.single) socket.once('close', () => process.exit(0));
+      if (this.single) socket.once('close', this.leave);
       this.server.emit('connection', socket);
     });
   }

@@ -2,79 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from fnctl import assets
-from fnctl.build import layers
-from fnctl.engine.base import LABEL, LABEL_ROLE
-from fnctl.engine.docker import DockerEngine
-from fnctl.model import SandboxSpec
-from fnctl.progress import Silent
+from pack_shop import Language, Shop, opened
 
 pytestmark = pytest.mark.engine
 
 APP = Path(__file__).parent.parent / "fixtures" / "packed_python"
-PYTHON = ("/usr/bin/python3", "-S", "-E", "-B", "-X", "utf8")
-PACKER = "/opt/fnctl/python/packing.py"
-
-
-@dataclass
-class Shop:
-    """A copy of the program with its packages, and a way to run Python over it."""
-
-    engine: DockerEngine
-    image: str
-    app: Path
-    cache: Path
-
-    def python(self, *arguments: str) -> str:
-        spec = SandboxSpec(
-            name="fnctl-test-pack-python",
-            image=self.image,
-            command=(*PYTHON, *arguments),
-            labels=((LABEL, "1"), (LABEL_ROLE, "build")),
-            uid=70_001,
-            mounts=((str(self.app), "/fn/app", True), (str(self.cache), "/fn/cache", False)),
-        )
-        ended = self.engine.run(spec, timeout_s=60)
-        assert ended.exit_code == 0, ended.output
-        return ended.output
-
-    @property
-    def derived(self) -> Path:
-        return self.app / ".fnctl" / "compile-cache"
-
-    def pack(self) -> None:
-        self.python(PACKER, "/fn/app", "app.py", "/fn/cache")
-        shutil.copytree(self.cache, self.derived)
-
-    def observe(self, how: str) -> dict[str, Any]:
-        seen: dict[str, Any] = json.loads(self.python("/fn/app/observe.py", how))
-        return seen
+COMMAND = ("/usr/bin/python3", "-S", "-E", "-B", "-X", "utf8")
+PYTHON = Language("python", COMMAND, "/opt/fnctl/python/packing.py", "observe.py")
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    engine = DockerEngine()
-    root = tmp_path_factory.mktemp("pack")
-    shutil.copytree(APP, root / "app", ignore=shutil.ignore_patterns("packages", "__pycache__"))
-    shutil.copytree(APP / "packages", root / "app" / ".fnctl" / "site-packages")
-    (root / "cache").mkdir()
-    (root / "cache").chmod(0o777)
-    for folder in (root, root.parent):
-        folder.chmod(0o755)
-    image = layers.sandbox_image(engine, assets.default_runtimes(), Silent())
-    made = Shop(engine, image, root / "app", root / "cache")
-    made.pack()
-    yield made
-    engine.close()
+    with opened(tmp_path_factory.mktemp("pack"), PYTHON) as made:
+        shutil.copytree(APP, made.app, ignore=shutil.ignore_patterns("packages", "__pycache__"))
+        shutil.copytree(APP / "packages", made.app / ".fnctl" / "site-packages")
+        made.pack("app.py")
+        yield made
 
 
 @pytest.mark.parametrize("how", ["packed", "packed with library", "read ahead"])

@@ -16,7 +16,7 @@ CLEAN: dict[str, Any] = {"calls": 0, "environment": None, "tmp": [], "shm": [], 
 
 @pytest.mark.parametrize(
     ("function", "calls"),
-    [("residue", 100), ("residue-python", 200), ("residue-container", 8), ("residue-container-python", 8)],
+    [("residue", 5000), ("residue-python", 5000), ("residue-container", 8), ("residue-container-python", 8)],
 )
 def test_the_next_invocation_sees_none(fnctl: Running, function: str, calls: int) -> None:
     def found(number: int) -> Any:

@@ -9,13 +9,16 @@ import os
 import stat
 
 
-def is_empty(folder: bytes) -> bool:
-    """Also true for a folder that is not there or not ours to read: what cannot be listed cannot be written either."""
+def _entries(folder: bytes) -> list[bytes]:
+    """Nothing for a folder that is not there or not ours to read: what cannot be listed cannot be written either."""
     try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
+        return os.listdir(folder)
     except OSError:
-        return True
+        return []
+
+
+def is_empty(folder: bytes) -> bool:
+    return not _entries(folder)
 
 
 def wipe(folder: bytes) -> bool:
@@ -26,9 +29,11 @@ def wipe(folder: bytes) -> bool:
     """
     serial = 0
     progress = True
-    while progress and not is_empty(folder):
+    while names := _entries(folder):
+        if not progress:
+            return False
         progress = False
-        for name in os.listdir(folder):
+        for name in names:
             path = os.path.join(folder, name)
             with contextlib.suppress(OSError):
                 if stat.S_ISDIR(os.lstat(path).st_mode):
@@ -37,7 +42,7 @@ def wipe(folder: bytes) -> bool:
                 else:
                     os.unlink(path)
                 progress = True
-    return is_empty(folder)
+    return True
 
 
 def _flatten(path: bytes, top: bytes, serial: int) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packages import built
@@ -20,6 +21,7 @@ RUNTIMES = ("node24", "php8.4", "python3.13")
 
 Start = Callable[..., SandboxHost]
 Place = Callable[..., SandboxHost]
+Load = Callable[..., SandboxHost]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +43,12 @@ def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
     """start(runtime, files) → a host whose sandbox has a booted agent; more than one may be started."""
     with ExitStack() as stack:
 
-        def start(runtime: str, files: Mapping[str, str] | None = None, **place: object) -> SandboxHost:
+        def start(
+            runtime: str, files: Mapping[str, str] | None = None, *, template: bool = False, **place: object
+        ) -> SandboxHost:
             host = stack.enter_context(running(engine, sandbox_image, assets.runtimes()[runtime]))
             host.place(files or {}, **place)  # type: ignore[arg-type]
-            host.boot()
+            host.boot(template=template)
             return host
 
         yield start
@@ -65,6 +69,18 @@ def place(python_sandbox: SandboxHost) -> Place:
         return python_sandbox
 
     return place
+
+
+@pytest.fixture
+def load(place: Place) -> Load:
+    """load(contract, code, …) → the sandbox, which has loaded `main.NAME` of it."""
+
+    def load(contract: str, code: str, name: str = "handler", *, extra: Path | None = None, **fields: Any) -> Any:
+        host = place({"main.py": code, **fields.pop("files", {})}, extra)
+        host.load(f"main.{name}", contract=contract, **fields)
+        return host
+
+    return load
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +122,9 @@ def python_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
     """Some in versions that are not those of the agent's own servers."""
     wanted = "flask\nfastapi\nuvicorn<0.40\nh11<0.15\nhttptools<0.7\nclick<8.2\nwaitress\ndjango\n"
     return workshop("python3.13", ("requirements.txt", wanted))
+
+
+@pytest.fixture(scope="session")
+def python_platforms(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
+    """What functions of other platforms bring with them; with the framework come Flask and the CloudEvents SDK."""
+    return workshop("python3.13", ("requirements.txt", "functions-framework\n"))

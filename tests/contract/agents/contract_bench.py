@@ -32,6 +32,13 @@ class Bench:
             self.host.boot()
         self._fresh = False
 
+    def boot_template(self) -> None:
+        """A new agent that may fork, for the next load."""
+        self.host.supervisor.send("kill")
+        self.host.supervisor.expect("exited")
+        self.host.boot(template=True)
+        self._fresh = True
+
     def load(self, handler: str, contract: str, **fields: Any) -> None:
         self.boot()
         loaded = self.host.load(handler, contract=contract, **fields)

@@ -177,8 +177,10 @@ class SandboxHost:
             path.unlink(missing_ok=True)  # never write into what is linked
             path.write_text(text)
 
-    def boot(self) -> Message:
-        self.supervisor.send("boot", argv=list(self.runtime.agent), env=dict(self.runtime.environment))
+    def boot(self, *, template: bool = False) -> Message:
+        """`template`: one that may be forked for each invocation, where the runtime starts it in another way."""
+        argv = self.runtime.template if template else self.runtime.agent
+        self.supervisor.send("boot", argv=list(argv), env=dict(self.runtime.environment))
         self.supervisor.expect("started")
         if self.agent:
             self.agent.close()

@@ -325,3 +325,15 @@ def test_each_contract_in_the_ephemeral_model(functions: Bench) -> None:
         assert answer.status in (200, 204), (contract, answer)
         assert answer.body in (b'{"calls":1}', b""), contract
         assert functions.ended() == 0, contract
+
+
+def test_each_contract_forks_from_a_template(functions: Bench) -> None:
+    for contract, handler, headers in EPHEMERAL:
+        functions.boot_template()
+        functions.load(handler, contract, model="ephemeral")
+        for _ in range(2):
+            answer = functions.call(body={}, **headers)
+            assert answer.status in (200, 204), (contract, answer)
+            assert answer.body in (b'{"calls":1}', b""), contract
+            functions.host.next_connection()
+            assert functions.host.agent.expect("done")["code"] == 0, contract

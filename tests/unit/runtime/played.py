@@ -7,18 +7,20 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import uvloop
+
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError
-from fnctl.model import Bundle, Function, Isolation, Model, RuntimeSpec, SandboxSpec, Scale
+from fnctl.model import Bundle, Function, RuntimeSpec, SandboxSpec
 from fnctl.policy import PoolPolicy
 from fnctl.runtime.code import Code
-from fnctl.runtime.lease import DataConnection, DataOwner, Lease
+from fnctl.runtime.lease import DataOwner, Lease
 from fnctl.runtime.pool import Pool
 from fnctl.runtime.scheduler import Scheduler
 from fnctl.runtime.slot import Slots, Stage
@@ -59,6 +61,7 @@ class Script:
     waits_for: str | None = None  # said before it hangs
     loads: list[dict[str, Any]] = field(default_factory=list)
     boots: int = 0
+    argvs: list[list[str]] = field(default_factory=list)
     kills: int = 0
     reads: list[Path] = field(default_factory=list)  # the slots whose agents read a cache ahead
     breaks_on_cache: bool = False
@@ -96,6 +99,7 @@ class PlayedSandbox:
             message = json.loads(line)
             if message["op"] == "boot":
                 self.script.boots += 1
+                self.script.argvs.append(message["argv"])
                 say(writer, {"op": "started", "pid": 7})
                 self._spawn(self._serve(Path(message["argv"][0]).name))
             elif message["op"] == "kill":
@@ -273,6 +277,24 @@ class Stage1:
             await asyncio.sleep(0)
 
 
+History = Callable[[Stage1], Awaitable[None]]
+
+
+def play(folder: Path, history: History, **settings: Any) -> None:
+    """Run one history on a stage of its own; afterwards nothing may be left."""
+
+    async def story() -> None:
+        stage = Stage1(folder, **settings)
+        try:
+            await history(stage)
+        finally:
+            await stage.close()
+        assert stage.engine.list({}) == []
+        assert not stage.pool.alive
+
+    uvloop.run(story())
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Turn the loop until the condition holds."""
 
@@ -281,6 +303,3 @@ async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> Non
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(turn(), timeout_s)
-
-
-__all__ = ["DataConnection", "Isolation", "Model", "Scale", "Stage1", "until"]

@@ -11,8 +11,7 @@ from fnctl.model import DERIVED, StartKind, WarmRule
 from fnctl.runtime.ahead import Ahead
 from fnctl.runtime.code import Code
 from fnctl.runtime.instance import Instance
-from tests.unit.runtime.played import NODE, Stage1, until
-from tests.unit.runtime.test_scheduler import play
+from tests.unit.runtime.played import NODE, Stage1, play, until
 
 READS = replace(NODE, warm=WarmRule(("load",), ahead=True))
 

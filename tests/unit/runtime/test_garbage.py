@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from fnctl.errors import FnctlError
 from fnctl.model import Model, Scale
 from fnctl.runtime.lifecycle import Death, State
-from tests.unit.runtime.played import WAIT_S, PlayedSandbox, Stage1, say, until
-from tests.unit.runtime.test_scheduler import play
+from tests.unit.runtime.played import WAIT_S, PlayedSandbox, Stage1, play, say, until
 
 WORDS = st.sampled_from(["hello", "started", "exited", "error", "loaded", "load_failed", "done", "dial", "load", ""])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -9,8 +9,7 @@ from fnctl.engine.fake import FakeClock, FakeEngine
 from fnctl.errors import EngineError
 from fnctl.model import SandboxSpec
 from fnctl.runtime.undertaker import GIVE_UP_S, QUIET_S, bury
-from tests.unit.runtime.played import Stage1, until
-from tests.unit.runtime.test_scheduler import play
+from tests.unit.runtime.played import Stage1, play, until
 
 
 def test_what_a_lost_answer_left_is_removed_while_the_run_is_on(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ from typing import Any
 
 from fnctl.model import Receipt, StartKind
 from fnctl.runtime.lease import WarmCall
-from fnctl.runtime.meter import Meter, Window
+from fnctl.runtime.meter import CALLS, TICK_S, Meter, Window
 from fnctl.runtime.site import SiteLease
 
 CALL: WarmCall = ("01J", 1.0, 0.001, 0.002, (b"GET", b"/", 200))
@@ -42,6 +44,25 @@ def test_warm_calls_and_receipts_of_a_window_share_its_time() -> None:
     meter.settle()
     assert store.windows == [(Window("f", "abc", "i1", 2.0, 3, 20.0), 2)]
     assert [(each.cpu_ms, each.shared_by) for each in store.receipts] == [(2.0, 3)]
+
+
+def test_many_calls_are_handed_on_in_pieces_and_none_is_lost_when_the_meter_stops() -> None:
+    async def history() -> None:
+        store = Kept()
+        meter = Meter({}, store)
+        for _ in range(3 * CALLS + 1):
+            meter.warm(lease(ephemeral=False), CALL)
+        task = asyncio.create_task(meter.run())
+        while not store.windows:  # noqa: ASYNC110 - turn by turn
+            await asyncio.sleep(0)
+        assert [count for _, count in store.windows] == [CALLS], "requests have their turn in between"
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert [count for _, count in store.windows] == [CALLS, CALLS, CALLS, 1]
+        assert {window.shared_by for window, _ in store.windows} == {3 * CALLS + 1}
+
+    asyncio.run(asyncio.wait_for(history(), 100 * TICK_S))
 
 
 def test_only_a_resident_instances_calls_are_written_together() -> None:

@@ -11,8 +11,7 @@ import pytest
 from fnctl.model import RuntimeSpec, StartKind
 from fnctl.policy import PoolPolicy, PoolRules, Targets
 from fnctl.runtime.tiers import shares
-from tests.unit.runtime.played import NODE, PYTHON, Stage1, until
-from tests.unit.runtime.test_scheduler import play
+from tests.unit.runtime.played import NODE, PYTHON, Stage1, play, until
 
 
 class Told(PoolPolicy):

@@ -5,4 +5,4 @@ const http = require('node:http');
 
 const server = http.createServer((req, res) => res.end('ok'));
 server.keepAliveTimeout = 60_000;
-server.listen(process.env.SOCKET ?? process.env.PORT ?? 3000);
+server.listen(process.env.PORT ?? 3000);

@@ -80,7 +80,7 @@ def _findings(manifest: Manifest) -> list[Finding]:
 def _three(resource: Place) -> Finding | None:
     props = resource.at("props")
     props.check(FUNCTION_3)
-    http, _ = _triggers(props)
+    http = _http(props)
     initializer = props.at("instanceLifecycleConfig").at("initializer")
     return _function(
         resource, props, name="functionName", code="code", http=http, third=True,
@@ -93,7 +93,7 @@ def _two(resource: Place) -> Finding | None:
     props.check(PROPS_2)
     function = props.at("function")
     function.check(FUNCTION_2)
-    http, _ = _triggers(props)
+    http = _http(props)
     return _function(
         resource, function, name="name", code="codeUri", http=http, third=False,
         initializer=(function, "initializer"), triggers=tuple(_domains(props)),
@@ -153,19 +153,17 @@ def _name(props: Place, key: str) -> str | None:
     return name_of(said) if isinstance(said, str) and "${" not in said else None
 
 
-def _triggers(props: Place) -> tuple[Place | None, list[Place]]:
-    """The HTTP trigger, if there is one, and the others, which are noted."""
-    http, others = None, []
+def _http(props: Place) -> Place | None:
+    """The HTTP trigger, if there is one. What other triggers there are is noted."""
+    found = None
     for trigger in props.each("triggers"):
         trigger.check(TRIGGER)
         kind = trigger.text("triggerType") or trigger.text("type")
         if kind == "http":
-            http = trigger
+            found = trigger
         else:
-            others.append(trigger)
-            text = f"trigger of type {kind} is not taken over"
-            trigger.note(None, text, "fnctl calls functions over HTTP")
-    return http, others
+            trigger.note(None, f"trigger of type {kind} is not taken over", "fnctl calls functions over HTTP")
+    return found
 
 
 def _domains(props: Place) -> Iterator[HttpTrigger]:

@@ -1,0 +1,148 @@
+// What Node has no function for: fork, and the system calls that a forked process needs. Knows no function and no host.
+//
+// Node forks no running heap by itself, for three reasons. Each has its answer here: the heap's pages are not inherited
+// (V8 marks them MADV_DONTFORK; taken back before each fork), libuv's descriptors are shared (uv_loop_fork, made for
+// this), and the threads of V8 are gone (--single-threaded: it gives them nothing to do; and `leave` waits for none).
+'use strict';
+
+const fs = require('fs');
+const { decode, errno, load } = require(`./koffi/linux_${process.arch}/koffi.node`);
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOL_SOCKET = 1;
+const SO_SNDTIMEO = 21;
+const MADV_DOFORK = 11;
+const PR_SET_DUMPABLE = 4;
+const SYS_PIDFD_OPEN = 434; // on every architecture
+const POLLIN = 1;
+const MSG_DONTWAIT = 0x40;
+const P_ALL = 0;
+const WEXITED_NOHANG_NOWAIT = 0x0100_0005;
+const ECHILD = 10;
+const ACTIVE_REQUESTS = 32; // in struct uv_loop_s, after data, active_handles and handle_queue: the same in all of libuv 1.x
+
+// Node's own libuv is among these: the program exports it for addons.
+const own = load(null);
+const c = {
+  fork: own.func('int fork()'),
+  exit: own.func('void _exit(int)'),
+  getpid: own.func('int getpid()'),
+  setsid: own.func('int setsid()'),
+  prctl: own.func('int prctl(int, ulong, ulong, ulong, ulong)'),
+  madvise: own.func('int madvise(uint64_t, uint64_t, int)'),
+  wait4: own.func('int wait4(int, _Out_ int *, int, void *)'),
+  waitid: own.func('int waitid(int, int, void *, int)'),
+  syscall: own.func('long syscall(long, long, long)'),
+  poll: own.func('int poll(void *, ulong, int)'),
+  socket: own.func('int socket(int, int, int)'),
+  connect: own.func('int connect(int, void *, uint)'),
+  setsockopt: own.func('int setsockopt(int, int, int, void *, uint)'),
+  dup2: own.func('int dup2(int, int)'),
+  close: own.func('int close(int)'),
+  send: own.func('long send(int, void *, ulong, int)'),
+  recv: own.func('long recv(int, void *, ulong, int)'),
+  loopFork: own.func('int uv_loop_fork(void *)'),
+};
+const loop = own.func('void *uv_default_loop()')();
+const heapRanges = rangesAround(/ \[(?:vvar|vdso|vsyscall)/);
+
+/** [from, to] of all memory but the mappings that match, which never move: one call covers a range, holes and all. */
+function rangesAround(special) {
+  const ranges = [];
+  let from = 0x10000;
+  let end = from;
+  for (const line of fs.readFileSync('/proc/self/maps', 'latin1').split('\n')) {
+    const bounds = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+    if (!bounds) continue;
+    const [first, last] = bounds.slice(1).map((hex) => parseInt(hex, 16));
+    if (special.test(line)) {
+      ranges.push([from, first]);
+      from = last;
+    }
+    end = last;
+  }
+  if (from < end) ranges.push([from, end]);
+  return ranges.filter(([first, last]) => first < last && last <= Number.MAX_SAFE_INTEGER);
+}
+
+/** As fork(2). Call it outside of libuv's poll phase (setImmediate), whose descriptor the child replaces. */
+function fork() {
+  for (const [from, to] of heapRanges) c.madvise(from, to - from, MADV_DOFORK);
+  const pid = c.fork();
+  if (pid !== 0) return pid;
+  if (c.loopFork(loop) !== 0) c.exit(1);
+  Object.defineProperty(process, 'pid', { value: c.getpid() }); // Node asks the system once, at its start
+  return 0;
+}
+
+/** End this process at once. Node's own end would wait for V8's threads, which a forked process has not. */
+const leave = (code) => c.exit(code);
+
+/** Wait until process `pid` has ended or `fd` has something to read: true for the former. */
+function ended(pid, fd) {
+  const watch = Number(c.syscall(SYS_PIDFD_OPEN, pid, 0));
+  if (watch < 0) throw new Error(`pidfd_open: error ${errno()}`);
+  const wanted = Buffer.alloc(16); // two struct pollfd
+  wanted.writeInt32LE(watch, 0);
+  wanted.writeInt16LE(POLLIN, 4);
+  wanted.writeInt32LE(fd, 8);
+  wanted.writeInt16LE(POLLIN, 12);
+  while (c.poll(wanted, 2, -1) < 1); // a signal came
+  c.close(watch);
+  return wanted.readInt16LE(6) !== 0;
+}
+
+/** How process `pid`, which has ended, did: `{code, signal, cpuMs, peakKb}`. */
+function reap(pid) {
+  const status = [0];
+  const usage = Buffer.alloc(144); // struct rusage
+  c.wait4(pid, status, 0, usage);
+  const ms = (at) => Number(usage.readBigInt64LE(at)) * 1000 + Number(usage.readBigInt64LE(at + 8)) / 1000;
+  const signal = status[0] & 0x7f;
+  return { code: signal ? 0 : (status[0] >> 8) & 0xff, signal, cpuMs: ms(0) + ms(16), peakKb: Number(usage.readBigInt64LE(32)) };
+}
+
+/** Whether something that libuv was asked for is not done yet, by one of its threads or by the kernel. */
+const isWorking = () => decode(loop, ACTIVE_REQUESTS, 'uint32_t') > 0;
+
+/** Reap whatever else has ended. */
+function reapAll() {
+  while (c.wait4(-1, [0], 1, null) > 0);
+}
+
+/** Whether this process has children, ended ones among them. */
+const hasChildren = () => c.waitid(P_ALL, 0, Buffer.alloc(128), WEXITED_NOHANG_NOWAIT) === 0 || errno() !== ECHILD;
+
+/** Standard output and error are a connection of their own to the socket at `path` from now on; writes wait at most `stallS`. */
+function redirectOutput(path, stallS) {
+  const socket = c.socket(AF_UNIX, SOCK_STREAM, 0);
+  const name = Buffer.from(`\x01\0${path}\0`, 'latin1'); // struct sockaddr_un
+  const stall = Buffer.alloc(16); // struct timeval
+  stall.writeInt32LE(stallS, 0);
+  if (socket < 0 || c.connect(socket, name, name.length) !== 0) throw new Error(`${path}: error ${errno()}`);
+  c.setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, stall, stall.length);
+  c.dup2(socket, 1);
+  c.dup2(socket, 2);
+  c.close(socket);
+}
+
+/** Write a short text to a connected socket, past every queue of Node's. */
+function send(fd, text) {
+  const bytes = Buffer.from(text, 'utf8');
+  c.send(fd, bytes, bytes.length, 0);
+}
+
+/** Drop what came on a socket; false once its peer has hung up. */
+function drain(fd) {
+  const bytes = Buffer.alloc(4096);
+  let got;
+  do got = Number(c.recv(fd, bytes, bytes.length, MSG_DONTWAIT));
+  while (got > 0);
+  return got < 0;
+}
+
+/** Whether other processes of this user may look into this one through /proc. */
+const setDumpable = (on) => c.prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0);
+
+module.exports = { drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };
