@@ -79,6 +79,33 @@ def release(
 
     `others` are releases of the project's functions: several of one folder share one bundle.
     """
+    made = _release(shop, function, spec, last, others, force=force)
+    if spec.warm is not None and warm.is_stale(bundle_of(made.release).root, spec):
+        _warm_anew(shop, function, spec, made.release)
+    return made
+
+
+def _warm_anew(shop: Workshop, function: Function, spec: RuntimeSpec, release: Release) -> None:
+    step = f"cache {function.name}"
+    shop.progress.start(step)
+    try:
+        with store.working_folder(paths.bundles()) as work:
+            warm.fill(shop, function, spec, bundle_of(release).root, work)
+    except BaseException:
+        shop.progress.failed(step)
+        raise
+    shop.progress.done(step, "made anew for this version of the runtime")
+
+
+def _release(
+    shop: Workshop,
+    function: Function,
+    spec: RuntimeSpec,
+    last: Release | None,
+    others: Iterable[Release],
+    *,
+    force: bool,
+) -> Made:
     read = inputs.read(function, spec)
     if last is not None and not force and is_current(last, read):
         return Made(last, new=False, install_cached=True)
@@ -191,7 +218,7 @@ def _finish(
         digest = bundles.digest(items)
         root = store.adopt(staged.root, digest)
         if spec.warm is not None and not quick and any(item.name.endswith(spec.warm.suffix) for item in staged.code):
-            warm.fill(shop, function, spec.warm, root, staged.root.parent)
+            warm.fill(shop, function, spec, root, staged.root.parent)
     except BaseException:
         shop.progress.failed(step)
         raise

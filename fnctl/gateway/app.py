@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Gateway:
     ) -> None:
         self.routes = routes
         self._door = Door(admission, routes, ledger, limits or Limits())
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[tuple[asyncio.Server, Callable[[], ClientConnection]]] = []
 
     @property
     def in_flight(self) -> int:
@@ -51,12 +52,12 @@ class Gateway:
 
     async def start(self, host: str, port: int) -> int:
         """Listen on TCP; the port, which the system chose where 0 was asked. Raises ConflictError where it is taken."""
-        loop = asyncio.get_running_loop()
+        loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match)
         try:
-            server = await loop.create_server(self._factory(self.routes.match), host, port, backlog=BACKLOG)
+            server = await loop.create_server(factory, host, port, backlog=BACKLOG)
         except OSError as error:
             raise cannot_listen(error, host, port) from error
-        self._servers.append(server)
+        self._servers.append((server, factory))
         return int(server.sockets[0].getsockname()[1])
 
     async def start_unix(self, path: Path) -> None:
@@ -64,14 +65,14 @@ class Gateway:
 
         A stale socket is replaced: the caller holds the project's lock.
         """
-        loop = asyncio.get_running_loop()
+        loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match_by_name)
         _remove(path)
         before = os.umask(0o177)
         try:
-            server = await loop.create_unix_server(self._factory(self.routes.match_by_name), str(path), backlog=BACKLOG)
+            server = await loop.create_unix_server(factory, str(path), backlog=BACKLOG)
         finally:
             os.umask(before)
-        self._servers.append(server)
+        self._servers.append((server, factory))
 
     def _factory(self, match: Matcher) -> Callable[[], ClientConnection]:
         door = self._door
@@ -79,7 +80,7 @@ class Gateway:
 
     async def drain(self, timeout_s: float) -> bool:
         """Accept nothing new, let what is in flight end, then cut off the rest. True: nothing had to be cut off."""
-        self._stop_listening()
+        await self._accept_the_last()
         self._door.draining = True
         for connection in tuple(self._door.connections):
             connection.drain()
@@ -97,8 +98,23 @@ class Gateway:
             connection.abort()
         await self._door.empty()  # `connection_lost` comes on the loop's next turns
 
+    async def _accept_the_last(self) -> None:
+        """Stop listening. Who has connected, and was not accepted yet, is: the kernel would reset them."""
+        loop = asyncio.get_running_loop()
+        doors = [
+            (socket.socket(fileno=os.dup(listener.fileno())), factory)
+            for server, factory in self._servers
+            for listener in server.sockets
+        ]
+        self._stop_listening()
+        for door, factory in doors:
+            with door, contextlib.suppress(BlockingIOError):
+                while True:
+                    client, _ = door.accept()
+                    await loop.connect_accepted_socket(factory, client)
+
     def _stop_listening(self) -> None:
-        for server in self._servers:
+        for server, _ in self._servers:
             server.close()
         self._servers.clear()
 

@@ -350,7 +350,10 @@ class ClientConnection(asyncio.Protocol):
     def drain(self) -> None:
         exchange = self._exchange
         if exchange is None:
-            if self._phase is Phase.HEAD:
+            if self._phase is Phase.HEAD and self._stem_head is None:
+                # just connected: its first request may be here, and not read yet
+                self._deadline = min(self._deadline, time.monotonic() + self._door.limits.first_s)
+            elif self._phase is Phase.HEAD:
                 self._shut()
             return
         self.closing = True

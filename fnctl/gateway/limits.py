@@ -30,4 +30,5 @@ class Limits:
     keep_alive_s: float = 75.0
     tunnel_idle_s: float = 300.0
     linger_s: float = 2.0  # after a refusal, the rest of the request is read and dropped this long
+    first_s: float = 0.5  # (draining) a connection that has asked nothing yet may still, this long
     tick_s: float = 0.05

@@ -255,6 +255,30 @@ def test_drain_lets_work_end_and_takes_no_more(folder: Path) -> None:
     play(folder, scene)
 
 
+def test_who_has_connected_when_it_drains_is_answered(folder: Path) -> None:
+    """One that was accepted and has not asked yet, and some that the kernel took and nobody has accepted."""
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), answering(HELLO))
+        idle = await slow_client(made.port, b"")
+        early = await slow_client(made.port, b"")
+        await until(lambda: made.gateway.connections == 2)
+        unaccepted = [socket.create_connection(("127.0.0.1", made.port)) for _ in range(5)]  # the loop stands still
+        for client in unaccepted:
+            client.sendall(GET)
+        draining = asyncio.create_task(made.gateway.drain(10))
+        await asyncio.sleep(0)
+        early.sendall(GET)
+        for client in (early, *unaccepted):
+            client.setblocking(False)
+            assert (await asyncio.get_running_loop().sock_recv(client, 4096)).startswith(b"HTTP/1.1 200 OK")
+            client.close()
+        assert await draining is True, "the one that asks nothing is let go"
+        idle.close()
+
+    play(folder, scene)
+
+
 def test_drain_is_bounded(folder: Path) -> None:
     async def scene(made: Stage) -> None:
         await made.add(app(), silent)

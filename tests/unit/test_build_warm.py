@@ -12,7 +12,7 @@ from fnctl.build.host import HostSettings
 from fnctl.build.install import Workshop
 from fnctl.engine.base import RunResult
 from fnctl.engine.fake import FakeEngine
-from fnctl.model import Function, SandboxSpec, WarmRule
+from fnctl.model import Function, RuntimeSpec, SandboxSpec, WarmRule
 from fnctl.progress import Silent
 
 
@@ -30,12 +30,14 @@ class Loading(FakeEngine):
         return RunResult(0, "")
 
 
-def fill(root: Path, act: Callable[[Path], object]) -> Path:
-    app, room = root / "app", root / "room"
-    app.mkdir()
-    room.mkdir()
+def fill(root: Path, act: Callable[[Path], object], version: str = "24.0.0") -> Path:
+    app, room, layer = root / "app", root / "room" / version, root / "layer"
+    for folder in (app, room, layer):
+        folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(Loading(act), lambda runtime: "sandbox", "p1", HostSettings(()), Silent(), 10)
-    warm.fill(shop, Function("f", app, "node24", "index.js"), WarmRule(("load", "{handler}")), app, room)
+    spec = RuntimeSpec("node24", "node", version, layer, ("agent",), warm=WarmRule(("load", "{handler}")))
+    warm.fill(shop, Function("f", app, "node24", "index.js"), spec, app, room)
+    assert not warm.is_stale(app, spec)
     return app / bundle.DERIVED
 
 
@@ -63,3 +65,15 @@ def test_a_planted_symlink_reaches_no_file_of_the_host(tmp_path: Path, absolute:
 
 def test_a_load_that_left_nothing_makes_no_cache(tmp_path: Path) -> None:
     assert not fill(tmp_path, lambda cache: None).exists()
+
+
+def test_a_cache_that_another_version_made_is_made_anew(tmp_path: Path) -> None:
+    kept = fill(tmp_path, lambda cache: (cache / "blob").write_text("old"))
+    (tmp_path / "room" / "24.0.0").rename(tmp_path / "room" / "before")
+    assert (fill(tmp_path, lambda cache: (cache / "blob").write_text("again")) / "blob").read_text() == "old"
+    assert (fill(tmp_path, lambda cache: (cache / "new").write_text("new"), "24.0.1") / "new").read_text() == "new"
+    assert not (kept / "blob").exists()
+
+
+def test_a_load_that_says_itself_who_made_its_cache_makes_none(tmp_path: Path) -> None:
+    assert not fill(tmp_path, lambda cache: (cache / warm.MADE_BY).mkdir()).exists()
