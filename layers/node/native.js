@@ -20,6 +20,7 @@ const MSG_DONTWAIT = 0x40;
 const P_ALL = 0;
 const WEXITED_NOHANG_NOWAIT = 0x0100_0005;
 const ECHILD = 10;
+const TRIAL_MS = 2_000;
 const ACTIVE_REQUESTS = 32; // in struct uv_loop_s, after data, active_handles and handle_queue: the same in all of libuv 1.x
 
 // Node's own libuv is among these: the program exports it for addons.
@@ -79,8 +80,8 @@ function fork() {
 /** End this process at once. Node's own end would wait for V8's threads, which a forked process has not. */
 const leave = (code) => c.exit(code);
 
-/** Wait until process `pid` has ended or `fd` has something to read: true for the former. */
-function ended(pid, fd) {
+/** Wait until process `pid` has ended, or `fd` (-1: none) has something to read, or so many milliseconds: true for the first. */
+function ended(pid, fd, ms = -1) {
   const watch = Number(c.syscall(SYS_PIDFD_OPEN, pid, 0));
   if (watch < 0) throw new Error(`pidfd_open: error ${errno()}`);
   const wanted = Buffer.alloc(16); // two struct pollfd
@@ -88,9 +89,22 @@ function ended(pid, fd) {
   wanted.writeInt16LE(POLLIN, 4);
   wanted.writeInt32LE(fd, 8);
   wanted.writeInt16LE(POLLIN, 12);
-  while (c.poll(wanted, 2, -1) < 1); // a signal came
+  while (c.poll(wanted, 2, ms) < 0); // a signal came
   c.close(watch);
   return wanted.readInt16LE(6) !== 0;
+}
+
+/** Whether a fork of this process runs, on this kernel and in this Node: one is made that uses its heap and leaves. */
+function canFork() {
+  const pid = fork();
+  if (pid === 0) {
+    const used = Array.from({ length: 1000 }, (_, number) => ({ number }));
+    leave(used.length === 1000 && fs.existsSync('/') ? 0 : 1);
+  }
+  if (pid < 0) return false;
+  if (!ended(pid, -1, TRIAL_MS)) process.kill(pid, 'SIGKILL');
+  const { code, signal } = reap(pid);
+  return code === 0 && signal === 0;
 }
 
 /** How process `pid`, which has ended, did: `{code, signal, cpuMs, peakKb}`. */
@@ -145,4 +159,4 @@ function drain(fd) {
 /** Whether other processes of this user may look into this one through /proc. */
 const setDumpable = (on) => c.prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0);
 
-module.exports = { drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };
+module.exports = { canFork, drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };

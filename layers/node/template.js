@@ -46,6 +46,7 @@ class Template {
   }
 
   note(done) {
+    this.forks = native.canFork();
     stat('/', () => { // starts libuv's threads, which a child starts anew when it needs them
       this.threads = new Set(readdirSync('/proc/self/task'));
       this.files = new Set(openFiles().keys());
@@ -65,7 +66,8 @@ class Template {
     for (const [fd, name] of openFiles()) if (!this.files.has(fd)) return `it has ${name} open`;
     if (sharesMemory()) return 'it shares memory that it can write';
     const full = this.writable.find((folder) => !isEmpty(folder));
-    return full && `it has files in ${full}`;
+    if (full) return `it has files in ${full}`;
+    return this.forks ? undefined : 'it cannot be forked here';
   }
 
   /** Serve invocations for good. `loaded` has been sent; nothing has been dialled yet. `control`: to the host. */
