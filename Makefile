@@ -42,7 +42,7 @@ format: $(STAMPS)/venv ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup test-setup ## Measure fnctl itself and write bench.html (half an hour; ARGS: for fnctl bench)
+bench: setup test-setup ## Measure fnctl itself and write bench.html (a quarter of an hour; ARGS: for fnctl bench)
 	@$(BIN)/fnctl bench --all --html bench.html $(ARGS)
 
 wheel: $(STAMPS)/venv ## Build the wheel into dist/
