@@ -22,6 +22,7 @@ const { Serving } = require('./serving.js');
 const { isEmpty, wipe } = require('./wipe.js');
 
 const { kill } = process;
+const { now } = Date;
 const KILL_MS = 2_000; // for killed processes to be gone; more means that the sandbox is broken
 const PAUSE_MS = 0.2;
 const LOG_STALL_S = 1; // as the supervisor's own
@@ -117,9 +118,9 @@ class Template {
 
   /** Kill every process but this one and PID 1, and empty the folders. Ends the process where that fails. */
   clean() {
-    const deadline = Date.now() + KILL_MS;
+    const deadline = now() + KILL_MS;
     while (killOthers()) {
-      if (Date.now() > deadline) native.leave(1);
+      if (now() > deadline) native.leave(1);
       pause(PAUSE_MS); // orphans are PID 1's to reap
     }
     const left = this.writable.filter((folder) => !wipe(folder));
@@ -185,16 +186,16 @@ const sharesMemory = () => readFileSync('/proc/self/maps', 'latin1').split('\n')
 function endWithoutNode() {
   const { emit } = process;
   let fatal;
+  process.reallyExit = (code) => native.leave(Number(code) || 0);
   process.emit = function (event, ...values) {
     const heard = Reflect.apply(emit, this, [event, ...values]);
     if (event === 'uncaughtException' && !heard) fatal = values;
     if (event === 'exit') {
       if (fatal) process.stderr.write(`Uncaught ${inspect(fatal[0])}\n`);
-      native.leave(process.exitCode ?? values[0]);
+      process.reallyExit(process.exitCode ?? values[0]);
     }
     return heard;
   };
-  process.reallyExit = native.leave;
 }
 
 /** V8 seeds `Math.random` once in a context's life, the same for all children: replaced by the system's randomness. */

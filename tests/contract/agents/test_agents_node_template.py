@@ -180,7 +180,7 @@ exports.handler = async () => ({{ found: await {WHAT_NODE_DOES[what]} }});
 NEVER = "return new Promise(() => {})"
 ENDS = {
     "process.exit(3)": (3, 0),
-    "process.exitCode = 4; process.exit()": (4, 0),
+    "process.exitCode = '4'; process.exit()": (4, 0),
     f"setTimeout(() => {{ throw new Error('late'); }}); {NEVER}": (1, 0),
     f"Promise.reject(new Error('alone')); {NEVER}": (1, 0),
     f"process.once('uncaughtException', () => process.exit(5)); setTimeout(() => {{ throw 1; }}); {NEVER}": (5, 0),
