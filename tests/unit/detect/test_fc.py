@@ -116,7 +116,7 @@ def test_fun_event_function(tmp_path: Path) -> None:
     assert dict(function.environment) == {"GREETING": "hello", "PORT": "9000"}
     found = seen(tmp_path, {})
     assert [str(note) for note in found.notes] == ["template.yml:14: node 14 runs on node22, the nearest that there is"]
-    assert places(only(tmp_path, {})) == ["template.yml:10", "template.yml:12", "template.yml:14", "template.yml:13"]
+    assert places(only(tmp_path, {})) == [f"template.yml:{line}" for line in (10, 12, 14, 15, 13)]
 
 
 def test_fun_http_function(tmp_path: Path) -> None:

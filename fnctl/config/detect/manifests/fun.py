@@ -89,6 +89,7 @@ def _function(place: Place) -> Finding | None:
             *contract.evidence,
             properties.evidence("Handler", f"handler {handler}"),
             properties.evidence("Runtime", f"runtime {language[0]} {language[1] or ''}".rstrip()),
+            *([properties.evidence("CodeUri", f"path {path}")] if path != "." else []),
             *([properties.evidence("Initializer", f"initializer {initializer}")] if initializer else []),
         ),
     )
