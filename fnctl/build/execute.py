@@ -219,6 +219,7 @@ def _build_one(job: _Job, function: Function) -> Built:
     spec = assets.runtime_of(function, job.runtimes)
     last = record.read(job.releases, function.name)
     made = make.release(job.shop, function, spec, last, record.every(job.releases), force=job.force)
+    make.warm_anew(job.shop, function, spec, made.release)
     release, image_made = _with_image(job, function, spec, made.release) if job.ship else (made.release, False)
     if release != last:
         record.write(job.releases, release)

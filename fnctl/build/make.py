@@ -79,33 +79,6 @@ def release(
 
     `others` are releases of the project's functions: several of one folder share one bundle.
     """
-    made = _release(shop, function, spec, last, others, force=force)
-    if spec.warm is not None and warm.is_stale(bundle_of(made.release).root, spec):
-        _warm_anew(shop, function, spec, made.release)
-    return made
-
-
-def _warm_anew(shop: Workshop, function: Function, spec: RuntimeSpec, release: Release) -> None:
-    step = f"cache {function.name}"
-    shop.progress.start(step)
-    try:
-        with store.working_folder(paths.bundles()) as work:
-            warm.fill(shop, function, spec, bundle_of(release).root, work)
-    except BaseException:
-        shop.progress.failed(step)
-        raise
-    shop.progress.done(step, "made anew for this version of the runtime")
-
-
-def _release(
-    shop: Workshop,
-    function: Function,
-    spec: RuntimeSpec,
-    last: Release | None,
-    others: Iterable[Release],
-    *,
-    force: bool,
-) -> Made:
     read = inputs.read(function, spec)
     if last is not None and not force and is_current(last, read):
         return Made(last, new=False, install_cached=True)
@@ -126,6 +99,22 @@ def _release(
         fresh, dependencies = _finish(shop, function, spec, read, staged, distrust=distrust)
         fresh = replace(fresh, fingerprint=fingerprint).succeeding(last)
         return Made(fresh, new=True, install_cached=dependencies is None or dependencies.cached)
+
+
+def warm_anew(shop: Workshop, function: Function, spec: RuntimeSpec, current: Release) -> None:
+    """Make the bundle's cache anew where another version of the runtime left it."""
+    root = bundle_of(current).root
+    if spec.warm is None or not warm.is_stale(root, spec):
+        return
+    step = f"cache {function.name}"
+    shop.progress.start(step)
+    try:
+        with store.working_folder(paths.bundles()) as work:
+            warm.fill(shop, function, spec, root, work)
+    except BaseException:
+        shop.progress.failed(step)
+        raise
+    shop.progress.done(step, "made anew for this version of the runtime")
 
 
 def quick(shop: Workshop, function: Function, spec: RuntimeSpec) -> Bundle:

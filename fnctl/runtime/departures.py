@@ -30,16 +30,16 @@ class Departures:
         return await future
 
     async def _look(self) -> None:
-        while self._leaving:
-            await asyncio.sleep(LOOK_S)
-            try:
-                there = await self._there()
-            except EngineError:
-                self._tell(self._leaving, gone=False)
-                return
-            self._tell(self._leaving.keys() - there, gone=True)
-            now = asyncio.get_running_loop().time()
-            self._tell([sandbox for sandbox, (_, until) in self._leaving.items() if until < now], gone=False)
+        try:
+            while self._leaving:
+                await asyncio.sleep(LOOK_S)
+                self._tell(self._leaving.keys() - await self._there(), gone=True)
+                now = asyncio.get_running_loop().time()
+                self._tell([sandbox for sandbox, (_, until) in self._leaving.items() if until < now], gone=False)
+        except EngineError:
+            pass
+        finally:  # whatever went wrong, nobody is left waiting
+            self._tell(self._leaving, gone=False)
 
     def _tell(self, sandboxes: Iterable[str], *, gone: bool) -> None:
         for sandbox in list(sandboxes):

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -29,7 +28,7 @@ from fnctl.runtime.janitor import Janitor
 from fnctl.runtime.lease import DataConnection
 from fnctl.runtime.lifecycle import Death, State
 from fnctl.runtime.slot import Slot, Slots
-from fnctl.runtime.tiers import ANSWER_S, UNFIT, PoolSettings, rank, shares
+from fnctl.runtime.tiers import ANSWER_S, UNFIT, PoolSettings, has_booted, lacking, rank, shares, surplus
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class Pool(Keeper):
         """`policy` sizes the pool from the first calls it is told of; without one, it stays as set."""
         self.settings = settings
         self._policy = policy
-        self._size(shares(settings.warm, settings.runtimes) if policy is None else policy.targets(time.monotonic()))
+        self._targets = shares(settings.warm, settings.runtimes) if policy is None else policy.targets(time.monotonic())
         self.members: list[Instance] = []  # oldest first
         self.alive: dict[str, Instance] = {}  # every instance of the run that is not dead, pooled or not
         self.trouble: FnctlError | None = None  # why the last refill failed
@@ -85,6 +84,11 @@ class Pool(Keeper):
         self._ahead = Ahead()
         self._changed = asyncio.Condition()
         self.janitor = Janitor(engine, self.labels(), self._names, self.call)
+
+    @property
+    def target(self) -> int:
+        """Pooled instances to keep."""
+        return self._targets.total
 
     # -- asked by the scheduler ------------------------------------------------------------------------------------
 
@@ -224,60 +228,28 @@ class Pool(Keeper):
 
     def _unbooted(self) -> list[RuntimeSpec]:
         """What is still to be booted of the wanted runtimes, as far as the target has room for it."""
-        return self._lacking()[: max(0, self.target - self._has_booted().total())]
-
-    def _lacking(self) -> list[RuntimeSpec]:
-        """One of each runtime before a second of any."""
-        has = self._has_booted()
-        lacking = {spec.tier: self._booted.get(spec.tier, 0) - has[spec.tier] for spec in self.settings.runtimes}
-        rounds = range(max(lacking.values(), default=0))
-        return [spec for turn in rounds for spec in self.settings.runtimes if turn < lacking[spec.tier]]
+        lack = lacking(self.members, self._targets.booted, self.settings.runtimes)
+        return lack[: max(0, self.target - has_booted(self.members).total())]
 
     def _unread(self) -> list[tuple[Instance, Bundle]]:
         """What is still to be read ahead, and where."""
         pairs: list[tuple[Instance, Bundle]] = []
-        for runtime, booted in self._booted.items():
+        for runtime, booted in self._targets.booted.items():
             mine = [member for member in self.members if member.runtime == runtime]
             wanted = self._ahead.wanted(runtime, booted, {member.ahead for member in mine if member.ahead})
             plain = [member for member in mine if member.ahead is None and member.booting is None]
             pairs += zip(plain, wanted, strict=False)
         return pairs
 
-    def _has_booted(self) -> Counter[str]:
-        """By runtime, the pooled instances that have it or are about to."""
-        names = (member.booting.get_name() if member.booting else member.runtime for member in self.members)
-        return Counter(name for name in names if name)
-
     def _resize(self) -> None:
         if self._policy is not None:
-            self._size(self._policy.targets(time.monotonic()))
-
-    def _size(self, wanted: Targets) -> None:
-        """`target`: pooled instances to keep; `_booted`: how many of them with each runtime."""
-        self.target, self._booted = wanted.total, wanted.booted
+            self._targets = self._policy.targets(time.monotonic())
 
     def _drop_surplus(self) -> None:
-        """Boots past what is wanted of their runtime go first, then bare containers; the oldest of each first."""
-        while len(self.members) > self.target:
-            has = self._has_booted()
-            booted = (m for m in self.members if m.runtime and has[m.runtime] > self._booted.get(m.runtime, 0))
-            bare = (m for m in self.members if not m.runtime)
-            surplus = next(booted, None) or next(bare, self.members[0])
-            self.members.remove(surplus)
-            surplus.end(Death.SURPLUS)
-        for _ in range(len(self._lacking()) - len(self._unbooted())):
-            self._make_room()
-
-    def _make_room(self) -> None:
-        """End a boot past what is wanted of its runtime, where there is one: it stands where another is wanted."""
-        has, known = self._has_booted(), {spec.tier for spec in self.settings.runtimes}
-        for member in self.members:
-            # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
-            if member.runtime in known and has[member.runtime] > self._booted.get(member.runtime, 0):
-                self.members.remove(member)
-                member.end(Death.SURPLUS)
-                self._wake.set()
-                return
+        while (one := surplus(self.members, self._targets, self.settings.runtimes)) is not None:
+            self.members.remove(one)
+            one.end(Death.SURPLUS)
+            self._wake.set()
 
     async def _keep(self) -> None:
         failures = 0
@@ -427,7 +399,7 @@ class Pool(Keeper):
     async def close(self) -> None:
         """End every instance of the run and wait until the engine has removed them all."""
         self._closing = True
-        self.target = 0
+        self._targets = Targets(0, {})
         if self._calm_timer is not None:
             self._calm_timer.cancel()
         for loop in (self._keeper, self._sweeper):

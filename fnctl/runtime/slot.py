@@ -86,7 +86,12 @@ class Slots:
             self._uids.extend(self._claim())
         self._serial += 1
         slot = Slot(id=f"{self._run}-{self._serial}", uid=self._uids.popleft(), folder=self._root / f"{self._serial}")
-        slot.make()
+        try:
+            slot.make()
+        except OSError:
+            slot.remove()
+            self._uids.append(slot.uid)
+            raise
         return slot
 
     def release(self, slot: Slot) -> None:

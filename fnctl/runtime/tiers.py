@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fnctl.model import RuntimeSpec
@@ -42,6 +43,37 @@ def shares(warm: int, runtimes: Sequence[RuntimeSpec]) -> Targets:
     """
     booted = {spec.tier: len(range(place, warm, len(runtimes))) for place, spec in enumerate(runtimes)}
     return Targets(warm, {name: count for name, count in booted.items() if count})
+
+
+def has_booted(members: Iterable[Instance]) -> Counter[str]:
+    """By runtime, the pooled instances that have it or are about to."""
+    names = (member.booting.get_name() if member.booting else member.runtime for member in members)
+    return Counter(name for name in names if name)
+
+
+def lacking(
+    members: Iterable[Instance], wanted: Mapping[str, int], runtimes: Sequence[RuntimeSpec]
+) -> list[RuntimeSpec]:
+    """What is still to be booted, one of each runtime before a second of any. `wanted`: how many of each, by tier."""
+    has = has_booted(members)
+    short = {spec.tier: wanted.get(spec.tier, 0) - has[spec.tier] for spec in runtimes}
+    rounds = range(max(short.values(), default=0))
+    return [spec for turn in rounds for spec in runtimes if turn < short[spec.tier]]
+
+
+def surplus(members: Sequence[Instance], targets: Targets, runtimes: Sequence[RuntimeSpec]) -> Instance | None:
+    """Who is to end next, the oldest first: of too many members, a boot past what is wanted of its runtime, then a bare
+    container; else such a boot where it stands in the place of one that is wanted."""
+    has = has_booted(members)
+    past = [m for m in members if m.runtime and has[m.runtime] > targets.booted.get(m.runtime, 0)]
+    if len(members) > targets.total:
+        bare = (m for m in members if not m.runtime)
+        return next(iter(past), None) or next(bare, members[0])
+    if len(lacking(members, targets.booted, runtimes)) <= max(0, targets.total - has.total()):
+        return None
+    known = {spec.tier for spec in runtimes}
+    # an agent that calls itself something else never counts as what was wanted: ending it would go on for ever
+    return next((m for m in past if m.runtime in known), None)
 
 
 UNFIT = 9

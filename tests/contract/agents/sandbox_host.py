@@ -180,7 +180,8 @@ class SandboxHost:
     def boot(self, *, template: bool = False) -> Message:
         """`template`: one that may be forked for each invocation, where the runtime starts it in another way."""
         argv = self.runtime.template if template else self.runtime.agent
-        self.supervisor.send("boot", argv=list(argv), env=dict(self.runtime.environment))
+        environment = {**dict(self.runtime.environment), "FNCTL_PRELOAD": "0" if template else "1"}
+        self.supervisor.send("boot", argv=list(argv), env=environment)
         self.supervisor.expect("started")
         if self.agent:
             self.agent.close()

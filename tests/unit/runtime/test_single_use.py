@@ -89,3 +89,13 @@ def test_nothing_is_booted_ahead_while_first_calls_follow_each_other(tmp_path: P
         assert [member.state for member in stage.pool.members].count(State.BASE) == 3
 
     play(tmp_path, history, calm_s=1000.0)
+
+
+def test_nobody_waits_for_a_look_that_broke() -> None:
+    async def broken() -> frozenset[str]:
+        raise RuntimeError("a fault of ours")
+
+    async def history() -> None:
+        assert await asyncio.wait_for(Departures(broken).gone("one"), WAIT_S) is False
+
+    asyncio.run(history())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fnctl.errors import NoCapacity
-from fnctl.runtime.slot import Slots
+from fnctl.runtime.slot import Slot, Slots
 from fnctl.runtime.uids import BLOCK, FIRST_UID, UidClaim
 
 
@@ -43,3 +43,19 @@ def test_a_slot_has_a_uid_of_its_own_while_it_lives(tmp_path: Path) -> None:
     assert [slot.uid for slot in made] == [10, 11, 12, 20]
     slots.release(made[0])
     assert [slots.acquire().uid for _ in range(3)] == [21, 22, 10]
+
+
+def test_a_slot_that_cannot_be_made_keeps_no_uid_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = Slots(tmp_path, "r", lambda: [7])
+
+    def full(slot: Slot) -> None:
+        slot.folder.mkdir()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Slot, "make", full)
+        slots.acquire()
+    assert list(tmp_path.iterdir()) == []
+    assert slots.acquire().uid == 7
