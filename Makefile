@@ -43,7 +43,8 @@ format: $(STAMPS)/venv ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 bench: setup test-setup ## Measure fnctl itself and write bench.html (a quarter of an hour; ARGS: for fnctl bench)
-	@$(BIN)/fnctl bench --all --html bench.html $(ARGS)
+	@tools/bench-tools $(STAMPS)/bin
+	@PATH="$(CURDIR)/$(STAMPS)/bin:$$PATH" $(BIN)/fnctl bench --all --html bench.html $(ARGS)
 
 wheel: $(STAMPS)/venv ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build -t wheel
