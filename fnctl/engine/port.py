@@ -10,7 +10,10 @@ from typing import IO, Protocol
 from fnctl.model import SandboxInfo, SandboxSpec
 
 LABEL = "dev.fnctl"  # on everything fnctl creates; value "1"
+LABEL_HOME = "dev.fnctl.home"  # paths.home_id(): which fnctl home made it; two homes never touch each other's
 LABEL_PROJECT = "dev.fnctl.project"  # Project.id
+LABEL_FOLDER = "dev.fnctl.folder"  # the project's, for people
+LABEL_USER = "dev.fnctl.user"  # who started it, for people
 LABEL_ROLE = "dev.fnctl.role"  # sandbox | service | build | layer | function
 LABEL_RUN = "dev.fnctl.run"  # id of the `fnctl run` that owns a sandbox
 LABEL_FUNCTION = "dev.fnctl.function"
@@ -48,11 +51,14 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A one-shot container's end. `timed_out`: the deadline killed it; `output`: stdout and stderr, last 1 MiB."""
+    """A one-shot container's end. `timed_out`: the deadline killed it; `output`: stdout and stderr, last 1 MiB of both
+    together, by lines; `stdout` and `stderr`: the same of each, byte for byte."""
 
     exit_code: int
     output: str
     timed_out: bool = False
+    stdout: str = ""
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,14 @@ class Event:
     sandbox: str  # the engine's id
     labels: Mapping[str, str]
     exit_code: int | None = None  # of die
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What sandboxes on a network must not reach, of what it could lead to."""
+
+    host: bool = True  # the machine's own addresses, whatever they are at the time
+    link_local: bool = True  # 169.254.0.0/16 and fe80::/10, where clouds give out credentials
 
 
 class Closer(Protocol):
@@ -106,13 +120,30 @@ class Engine(Protocol):
         """Change limits of a running sandbox (memory is memory+swap)."""
         ...
 
-    def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
-        """Take the sandbox off `none` and attach it to the network. Not one that was made without any (None)."""
+    def logs(self, sandbox: str, on_line: Callable[[str], None]) -> Closer:
+        """Tell of every line of its output from the beginning on, from a thread of its own, until the sandbox ends or
+        it is closed. Not for one whose log driver keeps nothing.
+
+        Closing waits a moment for the lines that an ended sandbox has left. Where the engine's line is cut, it goes on
+        with what comes then: lines between are lost. `on_line` must not raise and not block for long.
+        """
         ...
 
-    def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None: ...
+    def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
+        """Take the sandbox off `none` and attach it to the network, beside those that it is on. Not one that was made
+        without any (None)."""
+        ...
 
-    def remove_network(self, name: str) -> None: ...
+    def ensure_network(
+        self, name: str, *, internal: bool, labels: Mapping[str, str], guard: Guard | None = None
+    ) -> None:
+        """A network of this name, made where there is none. With a `guard`, EngineError of code `egress_open` where it
+        cannot be enforced; a network that was made for it is removed then."""
+        ...
+
+    def remove_network(self, name: str) -> None:
+        """With everything that guarded it. Gone already is success."""
+        ...
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         """The labels of every network that carries all of these, by its name."""
@@ -132,6 +163,10 @@ class Engine(Protocol):
 
     def load(self, archive: IO[bytes]) -> None:
         """`docker load` of an archive (docker-archive layout); layers that the engine has may be left out."""
+        ...
+
+    def save(self, reference: str, out: IO[bytes]) -> None:
+        """`docker save`: the image with all of its layers, in docker-archive layout. ImageNotFound."""
         ...
 
     def import_rootfs(self, archive: IO[bytes], reference: str, changes: Iterable[str]) -> None:

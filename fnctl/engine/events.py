@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from fnctl.engine import answers
-from fnctl.engine.base import LABEL, Event
-from fnctl.engine.wire import Wire, pieces
+from fnctl.engine.connection import Wire, pieces
+from fnctl.engine.port import LABEL, Event
 from fnctl.errors import EngineError
 
 SILENCE_S = 60.0  # an engine that hangs is silent too: after this the stream is opened anew, and the caller lists anew
@@ -35,7 +35,7 @@ class Watch:
 
     def close(self) -> None:
         self._stopped.set()
-        _cut(self._connection)
+        cut(self._connection)
         if self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)
 
@@ -75,7 +75,7 @@ class Watch:
             callback(*args)
 
 
-def _cut(connection: Any) -> None:
+def cut(connection: Any) -> None:
     """End a read that waits in another thread: closing a socket does not wake its reader, shutting it down does."""
     sock = getattr(connection, "sock", None)
     if sock is not None:

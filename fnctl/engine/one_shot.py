@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from fnctl.engine import answers
-from fnctl.engine.base import RunResult
-from fnctl.engine.wire import Refused, Wire, pieces
+from fnctl.engine.connection import Refused, Wire, pieces
+from fnctl.engine.port import RunResult
 from fnctl.errors import EngineError
 from fnctl.model import SandboxSpec
 
@@ -70,13 +70,22 @@ def run_to_end(
         ) as response:
             alarm.start()
             maker.start(sandbox)
-            tail = _read(answers.payloads(pieces(response)), on_line)
+            apart = {1: Tail(), 2: Tail()}
+            tail = _read(_parted(answers.payloads(pieces(response)), apart), on_line)
         left_s = max(0.0, deadline - time.monotonic()) + GRACE_S  # its output may end before it does
         code = wire.call("POST", f"/containers/{sandbox}/wait", timeout_s=left_s)["StatusCode"]
-        return RunResult(code, tail.text(), timed_out.is_set())
+        return RunResult(code, tail.text(), timed_out.is_set(), apart[1].text(), apart[2].text())
     finally:
         alarm.cancel()
         maker.destroy(sandbox)
+
+
+def _parted(output: Iterator[tuple[int, bytes]], apart: dict[int, Tail]) -> Iterator[tuple[int, bytes]]:
+    """The same, with each stream's bytes kept by themselves."""
+    for stream, part in output:
+        if stream in apart:
+            apart[stream].add(part)
+        yield stream, part
 
 
 def _read(output: Iterator[tuple[int, bytes]], on_line: Callable[[str], None]) -> Tail:

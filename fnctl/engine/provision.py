@@ -17,8 +17,9 @@ from pathlib import Path
 from fnctl.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from fnctl.progress import Progress
 
-STEP = "docker engine"
-ENGINE_PACKAGES = ("docker.io",)
+STEP = "Installing Docker Engine"
+ENGINE_PACKAGE = "docker.io"
+COMMAND_PACKAGE = "docker-cli"  # the `docker` command, which is a package of its own from Debian 13 on
 BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
 INSTALL_TIMEOUT_S = 900.0
 START_TIMEOUT_S = 60.0
@@ -38,6 +39,7 @@ class Host:
     systemd: bool  # it runs, not only is there
     socket: bool  # the default socket exists
     socket_usable: bool
+    command_apart: bool = False  # apt knows the `docker` command as a package of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Command:
 
 
 def look(environment: Mapping[str, str]) -> Host:
-    """Read this machine. Runs nothing but `sudo -n true`."""
+    """Read this machine. Runs nothing but `sudo -n true` and `apt-cache show`."""
     socket = Path("/var/run/docker.sock")
     root = os.geteuid() == 0
     return Host(
@@ -60,6 +62,7 @@ def look(environment: Mapping[str, str]) -> Host:
         systemd=Path("/run/systemd/system").is_dir(),
         socket=socket.exists(),
         socket_usable=os.access(socket, os.W_OK),
+        command_apart=_succeeds("apt-cache", "show", COMMAND_PACKAGE),
     )
 
 
@@ -78,14 +81,14 @@ def plan(host: Host) -> list[Command]:
     """What gets an engine running here. EngineUnavailable says why nothing can, with what the user can do."""
     if host.asked_for is not None:
         raise EngineUnavailable(
-            f"the Docker Engine that the environment names ({host.asked_for}) does not answer",
+            f"the Docker Engine at {host.asked_for} does not answer",
             hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use this machine's own",
         )
     if not host.linux:
         raise EngineUnavailable("no Docker Engine answers", hint="install and start Docker Desktop, colima or the like")
     if host.socket and not host.socket_usable:
         raise EngineUnavailable(
-            "this user may not talk to the Docker Engine (/var/run/docker.sock)",
+            "no permission to use the Docker Engine (/var/run/docker.sock)",
             hint="sudo usermod -aG docker $USER, then log in again",
         )
     if not (host.root or host.sudo):
@@ -95,7 +98,8 @@ def plan(host: Host) -> list[Command]:
         )
     if not host.dockerd and not host.apt:
         raise EngineUnavailable("no Docker Engine on this machine", hint=f"install one: {DOCS}")
-    install = [] if host.dockerd else apt_install(host, ENGINE_PACKAGES)
+    packages = (ENGINE_PACKAGE, COMMAND_PACKAGE) if host.command_apart else (ENGINE_PACKAGE,)
+    install = [] if host.dockerd else apt_install(host, packages)
     return [*install, _start(host)]
 
 
