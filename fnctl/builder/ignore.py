@@ -37,6 +37,8 @@ ALWAYS = (
     "**/.hg",
     "**/.svn",
     "**/.npmrc",
+    "**/.yarnrc",
+    "**/.yarnrc.yml",
     "**/.pypirc",
     "**/.netrc",
     "**/pip.conf",
@@ -50,10 +52,20 @@ ALWAYS = (
 class Pattern:
     regex: re.Pattern[str]
     exception: bool
+    parts: tuple[str, ...] = ()  # the pattern's own, between its slashes
 
     def matches(self, name: str) -> bool:
         """Does it match the path, or a folder above it?"""
         return any(self.regex.fullmatch(each) for each in _with_parents(name))
+
+    def reaches(self, folder: str) -> bool:
+        """Can it match the folder or something below it?"""
+        for part, name in zip(self.parts, folder.split("/"), strict=False):
+            if "**" in part or "[" in part:  # these cross slashes, or hold some
+                return True
+            if re.fullmatch(_regex(part), name, re.DOTALL) is None:
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +85,14 @@ class Ignore:
         return out
 
     def skips(self, folder: str) -> bool:
-        """True where nothing below the folder can come back, so that it need not be read."""
+        """True where nothing below the folder can come back, so that it need not be read: only an exception after the
+        last line that leaves the folder out could do that."""
         if any(pattern.matches(folder) for pattern in self.always):
             return True
-        return self.leaves_out(folder) and not any(pattern.exception for pattern in self.patterns)
+        if not self.leaves_out(folder):
+            return False
+        last = max(at for at, each in enumerate(self.patterns) if not each.exception and each.matches(folder))
+        return not any(each.exception and each.reaches(folder) for each in self.patterns[last:])
 
 
 def parse(text: str, extra: Iterable[str] = ()) -> Ignore:
@@ -101,14 +117,15 @@ def _pattern(line: str, number: int) -> Pattern:
     exception = line.startswith("!")
     body = line[1:].strip() if exception else line
     if not body:
-        raise BuildError(f".dockerignore:{number}: `!` alone is no pattern", hint="name what is to be kept: `!file`")
+        raise BuildError(f".dockerignore:{number}: `!` alone is not a pattern", hint="write what to keep: `!file`")
     # Go's path.Clean keeps "..", and one leading slash; neither can match a name inside the folder
     cleaned = posixpath.normpath(body.replace("//", "/")).lstrip("/")
     try:
-        return Pattern(re.compile(_regex(cleaned), re.DOTALL), exception)
+        return Pattern(re.compile(_regex(cleaned), re.DOTALL), exception, tuple(cleaned.split("/")))
     except re.error as error:
         raise BuildError(
-            f".dockerignore:{number}: `{line}` is no pattern: {error}", hint="a `[` needs its `]`; escape it with `\\`"
+            f".dockerignore:{number}: `{line}` is not a valid pattern: {error}",
+            hint="a `[` needs its `]`; escape it with `\\`",
         ) from error
 
 

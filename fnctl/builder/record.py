@@ -103,4 +103,14 @@ def digests_in_use(projects: Path) -> set[str]:
     for releases in projects.glob("*/releases"):
         for release in every(releases):
             found |= {release.digest, *(version.digest for version in release.before)}
+        found |= deployed(releases.with_name("versions.json"))
     return found
+
+
+def deployed(file: Path) -> set[str]:
+    """Every bundle of the versions in this file (control/versions.py)."""
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        return {digest for version in said["versions"] for digest in version["bundles"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fnctl.build import tree
-from fnctl.build.bundle import is_derived
-from fnctl.build.tree import Entry
-from fnctl.engine.base import LABEL, LABEL_DIGEST, LABEL_FUNCTION, LABEL_ROLE
+from fnctl.builder import tree
+from fnctl.builder.bundle import is_derived
+from fnctl.builder.tree import Entry
+from fnctl.engine.port import LABEL, LABEL_DIGEST, LABEL_FUNCTION, LABEL_ROLE
 from fnctl.model import Bundle, Function, RuntimeSpec
 
 APP = "fn/app"
@@ -37,7 +37,8 @@ class Content:
     spec: RuntimeSpec
     base: str  # the reference of the sandbox image
     architecture: str
-    epoch: int
+    epoch: int  # of the files
+    created_s: int  # of the image; both in seconds since the epoch
 
     @property
     def version(self) -> str:
@@ -45,7 +46,7 @@ class Content:
 
     @property
     def created(self) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.epoch))
+        return timestamp(self.created_s)
 
     def labels(self) -> dict[str, str]:
         title = "org.opencontainers.image."
@@ -76,6 +77,7 @@ class Content:
             "memory_mb": self.function.memory_mb,
             "port": PORT,
             **({"contract": str(self.function.contract)} if self.function.contract else {}),
+            **({"payload": self.function.payload} if self.function.payload else {}),
             **({"initializer": self.function.initializer} if self.function.initializer else {}),
             **({"command": list(self.function.command)} if self.function.command else {}),
         }
@@ -93,6 +95,10 @@ class Content:
 
     def entrypoint(self) -> list[str]:
         return [*self.spec.agent, "--serve"]
+
+
+def timestamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def config(content: Content, layers: Sequence[str], code: str) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def config(content: Content, layers: Sequence[str], code: str) -> dict[str, Any]
 
 def write_layer(root: Path, out: IO[bytes], epoch: int) -> str:
     """The code layer as a tar on `out`; its diff id."""
-    hashed = _Hashed(out)
+    hashed = Hashed(out)
     with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         entries = tree.scan(root, leaves_out=is_derived)
         for folder in _folders(entries):
@@ -203,7 +209,7 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-class _Hashed:
+class Hashed:
     """A stream that hashes what it passes on."""
 
     def __init__(self, out: IO[bytes]) -> None:

@@ -1,23 +1,28 @@
-"""Ship a bundle as an image that serves on $PORT under plain `docker run`. Not the pushing of it to a registry."""
+"""Ship a bundle as an image that serves on $PORT under plain `docker run`. Not the pushing of it to a registry
+(fnctl/release)."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
-from fnctl import paths
-from fnctl.build import archive, layers, record, store
-from fnctl.build import bundle as bundles
-from fnctl.build.archive import Content
-from fnctl.engine.base import Engine, ImageInfo
+from fnctl import RELEASED, paths
+from fnctl.builder import archive, record, store
+from fnctl.builder import bundle as bundles
+from fnctl.builder import layer_images as layers
+from fnctl.builder.archive import Content
+from fnctl.engine.port import Engine, ImageInfo
 from fnctl.errors import EngineError, EngineUnavailable, ImageNotFound, UsageError
 from fnctl.model import Bundle, Function, Project, RuntimeSpec
 from fnctl.progress import Progress
 
+GIT_S = 5.0
 KEPT_VERSIONS = 3  # of each function: the current one and those to go back to
 
 
@@ -26,20 +31,51 @@ def repository(project: Project, function: Function) -> str:
 
 
 def content(function: Function, bundle: Bundle, spec: RuntimeSpec, image: str) -> Content:
-    return Content(function, bundle, spec, image, layers.architecture(), _epoch())
+    return Content(function, bundle, spec, image, layers.architecture(), source_epoch() or 0, created_s(function))
 
 
-def _epoch() -> int:
+def source_epoch() -> int | None:
     """https://reproducible-builds.org/specs/source-date-epoch/"""
-    text = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
     if not text.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is `{text}`", hint="it takes whole seconds since 1970")
+        raise UsageError(f"SOURCE_DATE_EPOCH is `{text}`, not a whole number", hint="use seconds since 1970")
     return int(text)
+
+
+def created_s(function: Function) -> int:
+    """When the function's image says it was made, by its source alone: SOURCE_DATE_EPOCH, else the last commit of its
+    folder, else the day of this fnctl's own release."""
+    if (said := source_epoch()) is not None:
+        return said
+    told = _git(function, "log", "-1", "--format=%ct", "--", ".")
+    return int(told) if told.isdigit() else RELEASED
+
+
+def kept_at(function: Function) -> tuple[tuple[str, str], ...]:
+    """The repository and the commit of the function's source, where git has both; no login of it. What was changed
+    since then is not in it."""
+    commit, remote = _git(function, "rev-parse", "HEAD"), _git(function, "remote", "get-url", "origin")
+    if not commit:
+        return ()
+    parts = urlsplit(remote)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.scheme else remote
+    return ((f"git+{bare or 'file:.'}", commit),)
+
+
+def _git(function: Function, *words: str) -> str:
+    """What git says of the function's folder; nothing where it says nothing, or is not there."""
+    command = ["git", "-C", str(function.path), *words]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False).stdout.strip()
+    return ""
 
 
 def key(made: Content) -> str:
     """Changes whenever the image would. Asks no engine."""
-    parts = (repr(made.labels()), repr(made.environment()), repr(made.entrypoint()), made.architecture, str(made.epoch))
+    words = (made.labels(), made.environment(), made.entrypoint(), made.architecture, made.epoch, made.created_s)
+    parts = [word if isinstance(word, str) else repr(word) for word in words]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -48,12 +84,12 @@ def ship(made: Content, *, engine: Engine, project: Project, progress: Progress)
 
     The tags move when the image is complete, so that a failure leaves the old ones. ImageNotFound without the base.
     """
-    step = f"image {made.function.name}"
+    step = f"Building image of {made.function.name}"
     progress.start(step)
     try:
         below = engine.image(made.base)
         if below is None:
-            raise ImageNotFound(f"the engine has no image {made.base}", hint="`fnctl setup` makes it")
+            raise ImageNotFound(f"Docker has no image {made.base}", hint="`fnctl setup` builds it")
         references = [f"{repository(project, made.function)}:{tag}" for tag in (made.version, "latest")]
         _make(made, below, engine, references)
     except BaseException:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fnctl import paths
-from fnctl.build import bundle as bundles
-from fnctl.build import tree
-from fnctl.build.bundle import FILE, LINK, PROGRAM, Item
-from fnctl.build.tree import Entry
+from fnctl.builder import bundle as bundles
+from fnctl.builder import tree
+from fnctl.builder.bundle import FILE, LINK, PROGRAM, Item
+from fnctl.builder.tree import Entry
 from fnctl.errors import BuildError
 from fnctl.model import Bundle
 
@@ -129,11 +129,11 @@ def _item(entry: Entry, folder: Path) -> Item:
     return Item(entry.name, PROGRAM if entry.executable else FILE, content.hexdigest(), entry.size)
 
 
-def link(items: Sequence[Item], source: Path, root: Path, under: str) -> None:
-    """Hard-link files that fnctl owns to `root`/`under`; symlinks anew. Copies where the file system cannot link."""
+def link(items: Sequence[Item], source: Path, root: Path) -> None:
+    """Hard-link files that fnctl owns to `root`; symlinks anew. Copies where the file system cannot link."""
     folders: set[Path] = set()
     for item in items:
-        there = root / under / item.name
+        there = root / item.name
         _make_folder(there.parent, root, folders)
         if item.kind == LINK:
             there.symlink_to(item.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from fnctl.errors import BuildError
 # Beside the code, but no part of it: what a runtime made of the code for itself (V8's compile cache). It may be absent
 # or made anew at any time, and is not the same byte for byte from one making to the next.
 DERIVED = model.DERIVED
+
+BULK_BYTES = 100_000_000  # of a folder's own files: a data set, a build's output, a forgotten archive
 
 FILE, PROGRAM, LINK = "file", "program", "link"
 
@@ -54,16 +57,35 @@ def folder(bundles: Path, value: str) -> Path:
     return bundles / value.removeprefix("sha256:")
 
 
+def bulk(code: Iterable[Item]) -> str:
+    """What to say of a folder's own files that are so much that they can hardly all be meant; "" where they are not."""
+    sizes: Counter[str] = Counter()
+    for item in code:
+        top, slash, _ = item.name.partition("/")
+        sizes[top + slash] += item.size
+    if sizes.total() < BULK_BYTES:
+        return ""
+    largest = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.most_common(3) if size >= BULK_BYTES / 20)
+    return f"; large: {largest} (exclude in .dockerignore what the function does not need)"
+
+
 def merged(code: Sequence[Item], dependencies: Sequence[Item], under: str) -> tuple[Item, ...]:
-    """The code with its dependencies at `under`, sorted. BuildError where the code holds that place itself."""
-    taken = next((item.name for item in code if item.name == under or item.name.startswith(under + "/")), None)
-    if dependencies and taken is not None:
+    """The code with its dependencies, which lie in folders named `under`, the top's and those of local packages;
+    sorted. BuildError where the code holds such a folder itself."""
+    places = {_place(item.name, under) for item in dependencies}
+    taken = next((item.name for item in code if _place(item.name, under) in places), None)
+    if taken is not None:
         raise BuildError(
-            f"{taken} stands where the dependencies are installed",
-            hint=f"name `{under}` in the .dockerignore, or remove the `!` line that keeps it",
+            f"{taken} is in the folder where dependencies are installed",
+            hint=f"name `{_place(taken, under)}` in the .dockerignore, or remove the `!` line that keeps it",
         )
-    placed = [Item(f"{under}/{item.name}", item.kind, item.value, item.size) for item in dependencies]
-    return tuple(sorted((*code, *placed), key=lambda item: item.order))
+    return tuple(sorted((*code, *dependencies), key=lambda item: item.order))
+
+
+def _place(name: str, under: str) -> str | None:
+    """The outermost folder `under` that the name is of, itself or below; None where it is of none."""
+    at = f"/{name}/".find(f"/{under}/")
+    return None if at < 0 else name[: at + len(under)]
 
 
 def differences(one: Iterable[Item], other: Iterable[Item]) -> tuple[str, ...]:

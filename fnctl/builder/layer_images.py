@@ -1,4 +1,5 @@
-"""The layer images: language runtimes on the base, the agents on those. Made once, found by a digest of all inputs."""
+"""The layer images: language runtimes on the base, the agents on those, services. Made once, found by a digest of all
+inputs."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl import assets, paths
-from fnctl.assets import Download, Fetch, Layer, Requirements
-from fnctl.build import dockerfile, fetch
-from fnctl.build.base import base_image as base_image  # part of this module's interface
-from fnctl.build.dockerfile import Snippet
-from fnctl.engine.base import LABEL, LABEL_DIGEST, LABEL_ROLE, Engine
+from fnctl import catalog, paths
+from fnctl.builder import dockerfile, fetch
+from fnctl.builder.base_image import base_image as base_image  # part of this module's interface
+from fnctl.builder.dockerfile import Snippet
+from fnctl.catalog import Download, Fetch, Layer, Requirements
+from fnctl.engine.port import LABEL, LABEL_DIGEST, LABEL_ROLE, Engine
 from fnctl.errors import BuildError, ImageNotFound
-from fnctl.model import RuntimeSpec
+from fnctl.model import RuntimeSpec, ServiceType
 from fnctl.progress import Progress
 
 RUNTIME_SNIPPET = "Dockerfile.runtime.j2"
@@ -26,7 +27,18 @@ AGENT_SNIPPET = "Dockerfile.agent.j2"
 BUILD_SNIPPET = "Dockerfile.build.j2"  # tools that only the steps of builds need: compilers, installers
 # What a folder under layers/ holds beside the files that go into the sandbox.
 _NOT_AGENT = frozenset(
-    {"runtime.yaml", RUNTIME_SNIPPET, AGENT_SNIPPET, BUILD_SNIPPET, "README.md", "requirements.in", "requirements.lock"}
+    {
+        "runtime.yaml",
+        "tools",
+        RUNTIME_SNIPPET,
+        AGENT_SNIPPET,
+        BUILD_SNIPPET,
+        catalog.SERVICE_FILE,
+        catalog.SERVICE_SNIPPET,
+        "README.md",
+        "requirements.in",
+        "requirements.lock",
+    }
 )
 _NOT_AGENT_FOLDERS = frozenset({"__pycache__", "node_modules", "tests"})
 
@@ -55,7 +67,7 @@ def sandbox_image(engine: Engine, runtimes: Sequence[RuntimeSpec], progress: Pro
     look-ups. Two processes that make it at once do the work twice and agree. BuildError when a step fails; the images
     that were there stay. `root`: the folder of all layers, fnctl's own where not given.
     """
-    root = root or assets.layers_dir()
+    root = root or catalog.layers_dir()
     base = base_image(engine, progress)
     found = engine.image(base)
     if found is None:
@@ -76,7 +88,7 @@ def build_image(engine: Engine, spec: RuntimeSpec, progress: Progress) -> str | 
 
     A folder with a BUILD_SNIPPET has one: its own runtimes, those tools, and its own files. Sandboxes never see it.
     """
-    selection = _selection(assets.read_layer(spec.folder), [spec], architecture())
+    selection = _selection(catalog.read_layer(spec.folder), [spec], architecture())
     tools = selection.snippet(BUILD_SNIPPET)
     if tools is None:
         return None
@@ -91,6 +103,32 @@ def build_image(engine: Engine, spec: RuntimeSpec, progress: Progress) -> str | 
         work = _Work(engine, progress)
         work.make_tools(reference, upper, work.ensure_runtimes(base, lower, [selection]), spec.folder, tools)
     return reference
+
+
+def service_image(engine: Engine, kind: ServiceType, sandbox_image: str, progress: Progress) -> str:
+    """The image that a service of this type runs in, pulled or made where it is missing: the one that it names; one
+    that its folder's SERVICE_SNIPPET makes on the base, with its own files; else the sandbox image."""
+    if kind.image is not None:
+        if engine.image(kind.image) is None:
+            _Work(engine, progress).pull(f"{kind.name} image", kind.image)
+        return kind.image
+    if not kind.own_image:
+        return sandbox_image
+    base = base_image(engine, progress)
+    found = engine.image(base)
+    if found is None:
+        raise ImageNotFound(f"{base} was removed while it was needed", hint="run `fnctl setup` again")
+    snippet = Snippet(kind.name, (kind.folder / catalog.SERVICE_SNIPPET).read_text("utf-8"), ())
+    digest = tools_digest(found.id, kind.folder, snippet)
+    reference = f"fnctl/service:{digest[:12]}"
+    if engine.image(reference) is None:
+        _Work(engine, progress).make_tools(reference, digest, base, kind.folder, snippet)
+    return reference
+
+
+def has_build_image(spec: RuntimeSpec) -> bool:
+    """Has the runtime an image of its own for the steps of builds? Asks no engine."""
+    return (spec.folder / BUILD_SNIPPET).exists()
 
 
 def architecture() -> str:
@@ -108,7 +146,7 @@ def select(runtimes: Sequence[RuntimeSpec], machine: str) -> list[Selection]:
     A folder that brings nothing but an agent is left out: every image has all agents.
     """
     folders = sorted({spec.folder for spec in runtimes})
-    picked = [_selection(assets.read_layer(folder), runtimes, machine) for folder in folders]
+    picked = [_selection(catalog.read_layer(folder), runtimes, machine) for folder in folders]
     return [each for each in picked if each.fetches or each.snippet(RUNTIME_SNIPPET) or each.snippet(AGENT_SNIPPET)]
 
 
@@ -125,11 +163,12 @@ def runtimes_digest(base_id: str, machine: str, picked: Sequence[Selection]) -> 
     for selection in picked:
         snippet = selection.snippet(RUNTIME_SNIPPET)
         parts += [selection.name, selection.runtimes, snippet.text if snippet else None]
-        parts += [[_identity(item) for item in selection.fetches]]
+        parts += [[identity(item) for item in selection.fetches]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _identity(item: Fetch) -> object:
+def identity(item: Fetch) -> object:
+    """What a fetched folder is made from."""
     if isinstance(item, Requirements):
         return [item.name, item.python, item.file.read_text("utf-8")]
     return [item.name, item.integrity, item.strip, item.include, item.exclude]
@@ -162,8 +201,13 @@ def _files_digest(folder: Path) -> str:
 
 
 def agent_folders(root: Path) -> list[Path]:
-    """The folders under layers/ that hold something for the sandbox, `base` among them; by name."""
-    return [folder for folder in sorted(root.iterdir()) if folder.is_dir() and any(agent_files(folder))]
+    """The folders under layers/ that hold something for the sandbox, `base` among them; by name. Not those of services
+    with an image of their own."""
+    return [
+        folder
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and any(agent_files(folder)) and not (folder / catalog.SERVICE_SNIPPET).exists()
+    ]
 
 
 def agent_files(folder: Path) -> Iterator[Path]:
@@ -193,18 +237,39 @@ class _Work:
             snippets = [snippet for selection in picked if (snippet := selection.snippet(RUNTIME_SNIPPET))]
             text = dockerfile.runtimes_dockerfile(base, snippets)
             self._build(
-                "runtimes image", reference, digest, text, lambda context, tell: self._fetch(context, picked, tell)
+                "Building runtimes image",
+                reference,
+                digest,
+                text,
+                lambda context, tell: self._fetch(context, picked, tell),
             )
         return reference
 
     def make_sandbox(self, reference: str, digest: str, lower: str, picked: Sequence[Selection], root: Path) -> None:
         snippets = [snippet for selection in picked if (snippet := selection.snippet(AGENT_SNIPPET))]
         text = dockerfile.sandbox_dockerfile(lower, [folder.name for folder in agent_folders(root)], snippets)
-        self._build("sandbox image", reference, digest, text, lambda context, _: _stage(context, agent_folders(root)))
+        self._build(
+            "Building sandbox image", reference, digest, text, lambda context, _: _stage(context, agent_folders(root))
+        )
 
     def make_tools(self, reference: str, digest: str, lower: str, folder: Path, tools: Snippet) -> None:
         text = dockerfile.tools_dockerfile(lower, folder.name, tools)
-        self._build(f"{folder.name} tools", reference, digest, text, lambda context, _: _stage(context, [folder]))
+        self._build(
+            f"Building image of {folder.name} build tools",
+            reference,
+            digest,
+            text,
+            lambda context, _: _stage(context, [folder]),
+        )
+
+    def pull(self, step: str, reference: str) -> None:
+        self._progress.start(step)
+        try:
+            self._engine.pull(reference)
+        except BaseException:
+            self._progress.failed(step)
+            raise
+        self._progress.done(step, reference)
 
     def _build(
         self, step: str, reference: str, digest: str, text: str, stage: Callable[[Path, Callable[[str], None]], None]
@@ -220,6 +285,7 @@ class _Work:
                 context = Path(folder)
                 (context / "Dockerfile").write_text(text, "utf-8")
                 stage(context, tell)
+                _let_read(context)
                 self._engine.build(context, tag=reference, labels=labels, on_line=tell)
         except BaseException:
             self._progress.failed(step)
@@ -238,6 +304,12 @@ class _Work:
                     # The folder's own pinned pip, declared before it, and in the context by now.
                     tell(f"fetch the wheels of {item.file.name}")
                     fetch.install_requirements(item, context / selection.name / "pip" / "pip", into, architecture())
+
+
+def _let_read(context: Path) -> None:
+    """Let any user read what was staged, whatever the umask: the engine keeps modes, and sandboxes are not root."""
+    for path in context.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else _mode(path))
 
 
 def _stage(context: Path, folders: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fnctl import paths
-from fnctl.engine.base import LABEL, LABEL_ORIGIN, LABEL_ROLE, Engine
+from fnctl.engine.port import LABEL, LABEL_ORIGIN, LABEL_ROLE, Engine
 from fnctl.errors import BuildError, EngineError, EngineUnavailable
 from fnctl.progress import Progress
 
@@ -19,7 +19,7 @@ OFFICIAL = "debian:trixie-slim"
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"  # signed by the archive's keys, whatever carries it
 BOOTSTRAP_TIMEOUT_S = 1200.0
-STEP = "base image"
+STEP = "Building base image"
 NO_BOOTSTRAP = "no_bootstrap"  # code of the error that mmdebstrap is missing
 
 
@@ -66,7 +66,7 @@ def bootstrap(engine: Engine, on_line: Callable[[str], None]) -> None:
         raise BuildError(
             f"no base image: {OFFICIAL} cannot be pulled, and mmdebstrap is not installed",
             hint="install it (Debian, Ubuntu: apt-get install mmdebstrap debian-archive-keyring), "
-            f"or tag an image of Debian {SUITE} yourself: docker tag IMAGE {BASE}",
+            f"or tag your own image of Debian {SUITE}: docker tag IMAGE {BASE}",
             code=NO_BOOTSTRAP,
         )
     cache = paths.cache()
@@ -105,7 +105,7 @@ def _run(argv: list[str], on_line: Callable[[str], None]) -> None:
             tail = [*tail[-39:], line]
     if process.returncode != 0:
         raise BuildError(
-            f"{argv[0]} could not make the base image: it ended with {process.returncode}",
+            f"{argv[0]} could not build the base image: exit code {process.returncode}",
             detail="".join(tail),
-            hint="the Debian archive must be reachable; FNCTL_DEBIAN_MIRROR names another mirror",
+            hint="check that the Debian archive is reachable, or set FNCTL_DEBIAN_MIRROR to another mirror",
         )

@@ -7,6 +7,7 @@ none stands in a layer, a bundle, a command line or what the engine says of the 
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,6 +83,7 @@ def read(environ: Mapping[str, str], home: Path, root: Path = Path("/")) -> Host
     files.append(
         ("npmrc", "\n".join(line for line in npmrc if _npm_key(line) in _NPM_KEYS or _is_scoped(line)).encode())
     )
+    files.append(("yarnrc.yml", _yarnrc(npmrc, variables)))
     variables |= {"PIP_CONFIG_FILE": f"{CONFIG}/pip.conf", "NPM_CONFIG_USERCONFIG": f"{CONFIG}/npmrc"}
     variables |= _referenced(npmrc, environ)
     files.append(("environment", _shell(variables)))
@@ -141,6 +143,29 @@ def _is_scoped(line: str) -> bool:
     return (key.startswith("@") and key.endswith(":registry")) or (
         key.startswith("//") and not key.endswith((":certfile", ":keyfile"))
     )
+
+
+def _yarnrc(npmrc: Iterable[str], variables: Mapping[str, str]) -> bytes:
+    """The same for Yarn from version 2 on, which reads no .npmrc. JSON is YAML."""
+    settings: dict[str, object] = {}
+    scopes: dict[str, dict[str, str]] = {}
+    registries: dict[str, dict[str, str]] = {}
+    for key, _, value in (line.partition("=") for line in npmrc if _npm_key(line) == "registry" or _is_scoped(line)):
+        name, value = key.strip(), value.strip().strip('"')
+        if name == "registry":
+            settings["npmRegistryServer"] = value
+        elif name.startswith("@"):
+            scopes.setdefault(name[1:].partition(":")[0], {})["npmRegistryServer"] = value
+        elif name.endswith((":_authToken", ":_auth")):
+            host, _, kind = name.rpartition(":")
+            registries.setdefault(host.rstrip("/"), {})["npmAuthToken" if kind == "_authToken" else "npmAuthIdent"] = (
+                value
+            )
+    proxies = {"httpProxy": variables.get("HTTP_PROXY"), "httpsProxy": variables.get("HTTPS_PROXY")}
+    settings |= {name: value for name, value in proxies.items() if value}
+    settings |= {"npmScopes": scopes} if scopes else {}
+    settings |= {"npmRegistries": registries} if registries else {}
+    return json.dumps(settings).encode()
 
 
 def _referenced(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:

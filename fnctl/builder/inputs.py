@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl.build import ignore, manifest, tree
-from fnctl.build.tree import Entry
+from fnctl.builder import ignore, manifest, provided, tree
+from fnctl.builder.provided import Provided
+from fnctl.builder.tree import Entry
 from fnctl.errors import BuildError
 from fnctl.model import Function, RuntimeSpec
 
 # Part of every fingerprint and key: another number makes everything anew after a change of how bundles are made.
-FORMAT = 1
+FORMAT = 2
 # A file that was changed this shortly before it was read may be changed again without its times telling it: they are as
 # coarse as the kernel's tick.
 TOO_FRESH_NS = 100_000_000
+IGNORE_FILE = ".dockerignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Inputs:
     entries: tuple[Entry, ...]
     manifests: Mapping[str, bytes]
     fingerprint: str | None
+    provided: Provided | None = None  # packages of the function's platform that its code counts on
 
 
 def read(function: Function, spec: RuntimeSpec, clock: Callable[[], int] = time.time_ns) -> Inputs:
@@ -36,16 +39,35 @@ def read(function: Function, spec: RuntimeSpec, clock: Callable[[], int] = time.
     BuildError for what no bundle can hold. `clock`: ns of the clock that files' times are of.
     """
     now = clock()
-    rules = _content(function.path / ".dockerignore") or b""
-    kept_free = sorted({rule.result for rule in spec.install})
-    private = [ignore.exactly(name) for name in function.private]
-    results = _results_in_use(function, spec, kept_free)
-    ignored = ignore.parse(rules.decode("utf-8", "replace"), [*results, *private])
-    entries = tree.scan(function.path, leaves_out=ignored.leaves_out, skips=ignored.skips)
+    rules = _content(function.path / IGNORE_FILE) or b""
+    ignored = _ignored(function, spec, rules)
     manifests = _manifests(function.path, spec)
+    entries = tree.scan(function.path, leaves_out=ignored.leaves_out, skips=ignored.skips)
     _check_handler(function, entries)
     fresh = any(max(entry.stamp[:2]) > now - TOO_FRESH_NS for entry in entries)
-    return Inputs(entries, manifests, None if fresh else _fingerprint(function, spec, entries, manifests, rules))
+    given = provided.look(function, spec, entries, manifests)
+    own = None if fresh else _fingerprint(function, spec, entries, manifests, rules, given)
+    return Inputs(entries, manifests, own, given)
+
+
+def rules(function: Function, spec: RuntimeSpec) -> ignore.Ignore:
+    """What the build leaves out of the folder; of a `.dockerignore` that cannot be read, fnctl's own rules alone."""
+    try:
+        return _ignored(function, spec, _content(function.path / IGNORE_FILE) or b"")
+    except BuildError:
+        return _ignored(function, spec, b"")
+
+
+def named(spec: RuntimeSpec) -> frozenset[str]:
+    """The files at the folder's top that a build reads whether they are left out of the bundle or not."""
+    return frozenset({file for rule in spec.install for file in rule.files} | {*manifest.BESIDE, IGNORE_FILE})
+
+
+def _ignored(function: Function, spec: RuntimeSpec, rules: bytes) -> ignore.Ignore:
+    kept_free = sorted({rule.result for rule in spec.install if rule.result})
+    private = [ignore.exactly(name) for name in function.private]
+    results = _results_in_use(function, spec, kept_free)
+    return ignore.parse(rules.decode("utf-8", "replace"), [*results, *private])
 
 
 def _results_in_use(function: Function, spec: RuntimeSpec, results: Iterable[str]) -> list[str]:
@@ -55,7 +77,7 @@ def _results_in_use(function: Function, spec: RuntimeSpec, results: Iterable[str
 
 
 def _manifests(folder: Path, spec: RuntimeSpec) -> dict[str, bytes]:
-    names = sorted({file for rule in spec.install for file in rule.files} | set(manifest.BESIDE))
+    names = sorted(named(spec) - {IGNORE_FILE})
     return {name: content for name in names if (content := _content(folder / name)) is not None}
 
 
@@ -72,14 +94,15 @@ def _check_handler(function: Function, entries: Iterable[Entry]) -> None:
     """A handler that is a file must be in the bundle; found out now, not at the first request."""
     if (function.path / function.handler).is_file() and all(entry.name != function.handler for entry in entries):
         raise BuildError(
-            f"the handler {function.handler} of {function.name} is left out of its bundle",
-            hint="a line of its .dockerignore names it; add `!" + function.handler + "` as the last one",
+            f"the handler {function.handler} of {function.name} is excluded from its bundle",
+            hint="its .dockerignore excludes it; add `!" + function.handler + "` as the last line",
         )
 
 
 def _fingerprint(
-    function: Function, spec: RuntimeSpec, entries: Iterable[Entry], manifests: Mapping[str, bytes], rules: bytes
-) -> str:
+    function: Function, spec: RuntimeSpec, entries: Iterable[Entry], manifests: Mapping[str, bytes], rules: bytes,
+    given: Provided | None,
+) -> str:  # fmt: skip
     contents = {name: hashlib.sha256(content).hexdigest() for name, content in manifests.items()}
     parts = [
         FORMAT,
@@ -88,6 +111,7 @@ def _fingerprint(
         runtime_identity(spec),
         hashlib.sha256(rules).hexdigest(),
         sorted(contents.items()),
+        given.packages if given else (),
         [(entry.name, entry.executable, entry.size, entry.stamp, entry.target) for entry in entries],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import urldefrag, urljoin
 
-from fnctl.assets import Download, Requirements
+from fnctl.catalog import Download, Requirements
 from fnctl.errors import BuildError
 
 NPM_REGISTRY = "https://registry.npmjs.org/"
@@ -46,8 +46,8 @@ def download(item: Download, cache: Path) -> Path:
             partial.flush()
             if not matches(path, item.integrity):
                 raise BuildError(
-                    f"{item.source}: what was downloaded is not what is pinned ({item.integrity})",
-                    hint="a proxy or mirror that changes packages? Nothing of it was used",
+                    f"{item.source}: the download does not match its digest ({item.integrity})",
+                    hint="a proxy or mirror may have changed the package; it was not used",
                 )
             path.replace(kept)
         finally:

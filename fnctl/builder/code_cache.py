@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from fnctl.build import bundle as bundles
-from fnctl.build import install, store, tree
-from fnctl.build.install import Workshop
+from fnctl.builder import bundle as bundles
+from fnctl.builder import dependencies as install
+from fnctl.builder import store, tree
+from fnctl.builder.dependencies import Workshop
 from fnctl.errors import BuildError, EngineError
 from fnctl.model import Function, RuntimeSpec
 
@@ -46,15 +47,15 @@ def _identity(folder: Path, version: str) -> str:
     return whole.hexdigest()
 
 
-def fill(shop: Workshop, function: Function, spec: RuntimeSpec, root: Path, room: Path) -> None:
-    """Put the cache into the bundle at `root`, where it has none or a stale one. `room`: a working folder on the same
-    file system. Only for a runtime with a `warm` rule.
+def fill(shop: Workshop, function: Function, spec: RuntimeSpec, root: Path, room: Path, *, anew: bool = False) -> None:
+    """Put the cache into the bundle at `root`, where it has none or a stale one, or another is to be made `anew`.
+    `room`: a working folder on the same file system. Only for a runtime with a `warm` rule.
 
     The function's code runs here: with no network and no environment of its own. How its load ends does not matter.
     """
     rule, place = spec.warm, root / bundles.DERIVED
     assert rule is not None
-    if place.is_dir() and not is_stale(root, spec):
+    if place.is_dir() and not anew and not is_stale(root, spec):
         return
     made = room / "cache"
     made.mkdir(mode=0o755)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,10 @@ def scan(
     *,
     leaves_out: Callable[[str], bool] = everything,
     skips: Callable[[str], bool] = everything,
+    within: Sequence[str] = ("",),
 ) -> tuple[Entry, ...]:
     """Every file and symlink below `root`, sorted. Folders are not listed: one without files is not in a bundle.
+    `within`: of these folders of it alone, named from `root` on, which symlinks lead to any place of.
 
     Raises BuildError for what no bundle can hold: a symlink that leaves the folder, a device, a socket, a pipe, and
     more than the bounds. Nothing was written by then.
@@ -50,13 +52,14 @@ def scan(
     real = os.path.realpath(root)
     found: list[Entry] = []
     size = 0
-    for entry in _walk(root, "", leaves_out, skips, real):
+    tops = ((root / folder, f"{folder}/" if folder else "") for folder in within)
+    for entry in (each for top, prefix in tops for each in _walk(top, prefix, leaves_out, skips, real)):
         found.append(entry)
         size += entry.size
         if len(found) > MAX_FILES or size > MAX_BYTES:
             raise BuildError(
                 f"{root} is too large for a bundle: more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB",
-                hint="name what the function does not need in its .dockerignore",
+                hint="exclude what the function does not need, in its .dockerignore",
             )
     return tuple(sorted(found, key=lambda entry: entry.order))
 
@@ -86,8 +89,8 @@ def _entry(entry: os.DirEntry[str], name: str, real: str) -> Entry:
         return Entry(name, False, 0, stamp, _link_target(entry.path, name, real))
     if not stat.S_ISREG(status.st_mode):
         raise BuildError(
-            f"{name} is {_kind(status.st_mode)}, which no bundle can hold",
-            hint="remove it, or name it in the .dockerignore",
+            f"{name} is {_kind(status.st_mode)}, which cannot be in a bundle",
+            hint="remove it, or add it to .dockerignore",
         )
     return Entry(name, bool(status.st_mode & 0o111), status.st_size, stamp)
 
@@ -101,7 +104,7 @@ def _link_target(path: str, name: str, real: str) -> str:
     if os.path.isabs(target) or lexical == ".." or lexical.startswith("../") or not inside:  # noqa: PTH117
         raise BuildError(
             f"symlink {name} leaves the function's folder: it points to {target}",
-            hint="copy the file into the folder, or name the link in the .dockerignore",
+            hint="copy the file into the folder, or exclude the link in .dockerignore",
         )
     return target
 

@@ -11,25 +11,30 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fnctl import paths
-from fnctl.build import bundle as bundles
-from fnctl.build import host, store, tree
-from fnctl.build.bundle import Item
-from fnctl.build.host import HostSettings
-from fnctl.build.plan import Install
-from fnctl.build.tree import Entry
-from fnctl.engine.base import LABEL, LABEL_FUNCTION, LABEL_PROJECT, LABEL_ROLE, Engine, RunResult
+from fnctl.builder import bundle as bundles
+from fnctl.builder import host_settings as host
+from fnctl.builder import manifest, store, tree
+from fnctl.builder.bundle import Item
+from fnctl.builder.host_settings import HostSettings
+from fnctl.builder.installation import Install
+from fnctl.builder.tree import Entry
+from fnctl.engine.port import LABEL_FUNCTION, LABEL_ROLE, Engine, RunResult
 from fnctl.errors import BuildError, DeadlineExceeded
-from fnctl.model import CompileRule, Function, SandboxSpec
+from fnctl.model import CompileRule, Function, InstallRule, SandboxSpec
 from fnctl.progress import Progress
 
 APP = "/fn/app"  # as at run time: what is compiled or built carries the path
 SCRATCH = "/fn/tmp"
+TOOLS = "/fn/tools"  # those that a rule names: a folder each
+
+# What package managers read from the user's home, however they are called.
+HOME_FILES = {"npmrc": ".npmrc", "yarnrc.yml": ".yarnrc.yml"}
 
 # Below the users of slots, above those of distributions: where fnctl runs as root, the step does not.
 BUILD_UID = 69_999
@@ -59,11 +64,23 @@ _HINTS = (
     ),
     (("can only install packages when your", "EUSAGE"), "run `npm install` and commit the package-lock.json it writes"),
     (
+        ("frozen-lockfile", "frozen lockfile", "ERR_PNPM_OUTDATED_LOCKFILE", "YN0028"),
+        "the lock file is older than package.json: install on your machine, and commit the lock file that is written",
+    ),
+    (("EUNSUPPORTEDPROTOCOL",), "commit the lock file of the package manager that package.json is written for"),
+    (
+        ("Run `poetry lock`", "lock --check", "pipenv verify", "run `uv lock`"),
+        "the lock file is older than the file it was made from: lock anew and commit it",
+    ),
+    (
         ("gcc", "g++", "not found: make", "node-gyp", "Failed building wheel", "Failed to build", "cargo"),
         "the image has no compiler: choose a version of the package that comes built (a wheel, a prebuilt addon)",
     ),
     (("No matching distribution", "ETARGET", "E404"), "no such version for this runtime: check its name and number"),
-    (("ENOSPC", "No space left on device"), "the disk is full: `fnctl prune` frees what fnctl no longer uses"),
+    (
+        ("ENOSPC", "No space left on device"),
+        "the disk is full: `fnctl prune --machine` removes what is unused",
+    ),
 )
 
 
@@ -73,7 +90,8 @@ class Workshop:
 
     engine: Engine
     image_of: Callable[[str], str]  # a runtime's name → what its steps run in; made when it is asked for
-    project_id: str
+    tool_of: Callable[[str, str], Path]  # a runtime's name, a tool's name → its folder; fetched when it is asked for
+    owner: Mapping[str, str]  # labels of every container
     settings: HostSettings
     progress: Progress
     timeout_s: float
@@ -82,7 +100,7 @@ class Workshop:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """A finished tree of dependencies and what it holds."""
+    """A finished tree of dependencies and what it holds. Names are as in the function's folder: `node_modules/…`."""
 
     root: Path
     items: tuple[Item, ...]
@@ -122,7 +140,7 @@ def ensure(
     """The dependencies of that key; installed where they are not there, or forced. One installs, others wait for it."""
     there = place(key)
     folder().mkdir(parents=True, exist_ok=True)
-    step = f"install {function.name}"
+    step = f"Installing dependencies of {function.name}"
     with _held(there.with_name(f"{key}.lock")):
         if is_installed(key) and not force:
             os.utime(there / "index.json")  # in use: `sweep` goes by that
@@ -140,8 +158,23 @@ def ensure(
         except BaseException:
             shop.progress.failed(step)
             raise
-        shop.progress.done(step, f"{len(made.items)} files")
+        shop.progress.done(
+            step, f"{len(made.items)} files" + (f"; {install.provided.words}" if install.provided else "")
+        )
     return replace(made, root=there / "tree")
+
+
+def find(key: str) -> Dependencies:
+    """The dependencies of that key, which a plan found installed. BuildError where they are gone since."""
+    try:
+        with _held(place(key).with_name(f"{key}.lock")):
+            os.utime(place(key) / "index.json")
+            return Dependencies(place(key) / "tree", _index(place(key)), cached=True)
+    except FileNotFoundError as error:
+        raise BuildError(
+            "the installed dependencies were removed while a build needed them",
+            hint="build again: they will be installed",
+        ) from error
 
 
 def _index(there: Path) -> tuple[Item, ...]:
@@ -165,23 +198,32 @@ def fresh(
     step: str,
 ) -> Dependencies:
     """Install into `work`, with no cache; the tree is at `work`/tree, every file as a bundle has it."""
+    manifest.check_inside(dict(install.files))
     app = work / "app"
     app.mkdir()
     if install.whole_folder:
         store.copy(entries, function.path, app)
     for name, content in install.files:
         (app / name).write_bytes(content)
-    spec = _install_spec(shop, function, install, _stage(shop, work))
+    spec = _install_spec(shop, function, install, (*_stage(shop, work), *_tools(shop, function, install.rule.tools)))
     _check(_run_on_a_network(shop, spec, step), shop, f"{install.rule.what} {function.name}")
-    if compiling is not None:
+    if compiling is not None and compiling.dependencies:
         compile_in(shop, function, compiling, app, step)
-    result, target = app / install.rule.result, work / "tree"
+    target = work / "tree"
     target.mkdir(mode=0o755)
-    if result.is_symlink() or not result.is_dir():  # nothing was installed, or a script put something else there
-        return Dependencies(target, (), cached=False)
-    # Copied by fnctl's own hand: owners, odd modes and hard links of the step end here.
-    items = store.copy(tree.scan(result), result, target)
-    return Dependencies(target, items, cached=False)
+    # Copied by fnctl's own hand: owners, odd modes and hard links of the step end here. Links lead anywhere in the
+    # function's folder: a local package is one to its place in the code.
+    entries = tree.scan(app, within=_results(app, install.rule))
+    return Dependencies(target, store.copy(entries, app, target), cached=False)
+
+
+def _results(app: Path, rule: InstallRule) -> tuple[str, ...]:
+    """The folders that an install left. None where nothing was installed, or a script put something else there."""
+    places = [rule.result]
+    for where, folders, _ in os.walk(app) if rule.nested else ():
+        folders[:] = sorted(each for each in folders if each != rule.result)
+        places += [f"{os.path.relpath(where, app)}/{rule.result}"] if Path(where) != app else []
+    return tuple(place for place in places if (app / place).is_dir() and not (app / place).is_symlink())
 
 
 def _stage(shop: Workshop, work: Path) -> tuple[tuple[str, str, bool], ...]:
@@ -193,10 +235,16 @@ def _stage(shop: Workshop, work: Path) -> tuple[tuple[str, str, bool], ...]:
         (config / name).write_bytes(content)
         (config / name).chmod(0o644)
     scratch.mkdir()
+    for name in (name for name, _ in shop.settings.files if name in HOME_FILES):
+        (scratch / HOME_FILES[name]).symlink_to(f"{host.CONFIG}/{name}")
     hand_over(work / "app", step_uid())
     hand_over(scratch, step_uid())
     links = tuple((source, inside, True) for source, inside in shop.settings.folders)
     return ((str(work / "app"), APP, False), (str(scratch), SCRATCH, False), (str(config), host.CONFIG, True), *links)
+
+
+def _tools(shop: Workshop, function: Function, names: tuple[str, ...]) -> tuple[tuple[str, str, bool], ...]:
+    return tuple((str(shop.tool_of(function.runtime, name)), f"{TOOLS}/{name}", True) for name in names)
 
 
 def hand_over(folder: Path, uid: int) -> None:
@@ -227,7 +275,7 @@ def step_spec(
     shop: Workshop, function: Function, mounts: tuple[tuple[str, str, bool], ...], command: tuple[str, ...]
 ) -> SandboxSpec:
     """A container of the build: no network, roomy, the step's own user."""
-    labels = {LABEL: "1", LABEL_PROJECT: shop.project_id, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
+    labels = {**shop.owner, LABEL_ROLE: "build", LABEL_FUNCTION: function.name}
     return SandboxSpec(
         name=f"fnctl-build-{os.getpid()}-{secrets.token_hex(4)}",
         image=shop.image_of(function.runtime),
@@ -252,7 +300,7 @@ def _run_on_a_network(shop: Workshop, spec: SandboxSpec, step: str) -> RunResult
     result = _run(shop, spec, step)
     bridged = spec.network == "bridge"
     if bridged and result.exit_code != 0 and not result.timed_out and _mentions(result.output, _NO_NETWORK):
-        shop.progress.line(step, "no network on the engine's bridge; once more on the host's")
+        shop.progress.line(step, "no network on Docker's bridge; trying again on the host's network")
         return _run(shop, replace(spec, network="host"), step)
     return result
 
@@ -271,13 +319,13 @@ def _check(result: RunResult, shop: Workshop, what: str) -> None:
     output = shop.settings.redact(result.output)
     if result.timed_out:
         raise DeadlineExceeded(
-            f"{what} did not end within {shop.timeout_s:g} s",
-            hint="FNCTL_BUILD_TIMEOUT=30m gives it more",
+            f"{what} did not finish within {shop.timeout_s:g} s",
+            hint="set FNCTL_BUILD_TIMEOUT, for example to 30m",
             detail=_last_lines(output),
             code="build_timeout",
         )
     if result.exit_code != 0:
-        killed = f"it was killed; more than {MEMORY_MB} MB of memory?" if result.exit_code == 137 else None
+        killed = f"it was killed, perhaps for using more than {MEMORY_MB} MB" if result.exit_code == 137 else None
         raise BuildError(
             f"{what} failed: the installer ended with exit code {result.exit_code}",
             hint=killed or next((hint for signs, hint in _HINTS if _mentions(output, signs)), None),
@@ -296,7 +344,8 @@ def _last_lines(output: str, count: int = 40) -> str:
 def compile_in(shop: Workshop, function: Function, rule: CompileRule, app: Path, step: str) -> None:
     """Run the runtime's compiler over `app`, in a container without network. What does not compile stays as it is."""
     hand_over(app, step_uid())
-    spec = replace(step_spec(shop, function, ((str(app), APP, False),), rule.run), environment=rule.environment)
+    mounts = ((str(app), APP, False), *_tools(shop, function, rule.tools))
+    spec = replace(step_spec(shop, function, mounts, rule.run), environment=rule.environment)
     result = _run(shop, spec, step)
     hand_over(app, os.getuid())
     if result.timed_out:
