@@ -7,15 +7,15 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from fnctl import assets
+from fnctl import catalog
 from fnctl.bench import containers, load
+from fnctl.bench.calls import Target
 from fnctl.bench.containers import LABELS
 from fnctl.bench.interleave import Mismatch, interleave
 from fnctl.bench.load import Load
 from fnctl.bench.measure import Measure, NotMeasured, Question
 from fnctl.bench.stack import Serving, Stack, running
 from fnctl.bench.subject import Subject
-from fnctl.bench.wire import Target
 from fnctl.model import Model
 
 # As many at a time as there are processors, on both sides: more containers at once start no faster.
@@ -70,7 +70,7 @@ def beside_docker_run(ask: Question, subject: Subject, duration_s: float, n: int
 
 def once_argv(subject: Subject) -> list[str]:
     """`docker run --rm` of one call of the handler, with the sandbox image's own interpreter."""
-    spec = assets.runtimes()[subject.function.runtime]
+    spec = catalog.runtimes()[subject.function.runtime]
     module, _, attribute = subject.function.handler.rpartition(".")
     flag, code = ONCE[spec.language]
     return [

@@ -8,11 +8,11 @@ import time
 from itertools import count
 from pathlib import Path
 
-from fnctl.bench import wire
+from fnctl.bench import calls
+from fnctl.bench.calls import Target
 from fnctl.bench.interleave import Mismatch, interleave
 from fnctl.bench.measure import Measure, NotMeasured, Question
 from fnctl.bench.stack import Serving, running
-from fnctl.bench.wire import Target
 from fnctl.model import Project
 
 NEW_CODE_S = 20.0
@@ -52,6 +52,6 @@ def _edited(file: Path, target: Target, serial: int) -> float:
     began = time.perf_counter()
     file.write_text(SOURCE.format(serial=serial))
     while time.perf_counter() - began < NEW_CODE_S:
-        if expected in wire.call(target).body:
+        if expected in calls.call(target).body:
             return (time.perf_counter() - began) * 1000
     raise Mismatch(f"the new code did not answer within {NEW_CODE_S:.0f} s")

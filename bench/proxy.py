@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fnctl.bench import wire
+from fnctl.bench import calls
 from fnctl.bench.baselines import Program
+from fnctl.bench.calls import Target
 from fnctl.bench.measure import LoadRow, Measure, NotMeasured, Question
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
 from fnctl.bench.throughput import Contender, Used, compared, of_stack
 from fnctl.bench.usage import process_cpu_s
-from fnctl.bench.wire import Target
 
 READY_S = 10.0
 CONNECTIONS = 32
@@ -81,7 +81,7 @@ def nginx(name: str, app: Program) -> Iterator[Contender]:
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
         raise NotMeasured("nginx is not installed")
-    port = wire.free_port()
+    port = calls.free_port()
     with tempfile.TemporaryDirectory(prefix="fnctl-nginx-") as place:
         folder = Path(place)
         folder.chmod(0o755)  # its worker may be another user
@@ -89,13 +89,15 @@ def nginx(name: str, app: Program) -> Iterator[Contender]:
         _await_socket(folder / "app.sock", backend)
         (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, connections=CONNECTIONS))
         argv = [found, "-p", place, "-c", str(folder / "nginx.conf")]
-        front = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        # said into a file: a pipe would be held open by its workers
+        with (folder / "said").open("wb") as said:
+            front = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
             target = Target(("127.0.0.1", port), f"127.0.0.1:{port}", app.path)
-            if wire.first_success(target, time.perf_counter() + READY_S, lambda: front.poll() is None) is None:
-                front.kill()
-                said = front.stderr.read().decode("utf-8", "replace") if front.stderr else ""
-                raise NotMeasured(f"nginx gave no answer: {said.strip()[-300:]}")
+            if calls.first_success(target, time.perf_counter() + READY_S, lambda: front.poll() is None) is None:
+                raise NotMeasured(
+                    f"nginx gave no answer: {(folder / 'said').read_text('utf-8', 'replace').strip()[-300:]}"
+                )
             pids = [*_workers(front.pid), backend.pid]
             yield Contender(name, target, lambda: Used(process_cpu_s(pids)))
         finally:
@@ -115,5 +117,5 @@ def _await_socket(path: Path, backend: subprocess.Popen[bytes]) -> None:
     while not path.exists():
         if time.perf_counter() > deadline or backend.poll() is not None:
             raise NotMeasured("the app behind nginx did not come up")
-        time.sleep(wire.POLL_S)
+        time.sleep(calls.POLL_S)
     path.chmod(0o666)

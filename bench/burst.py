@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+from fnctl.bench.calls import Target, timed_call
 from fnctl.bench.interleave import interleave
 from fnctl.bench.measure import Measure, Question
 from fnctl.bench.stack import Serving, Stack, expect, running
 from fnctl.bench.startkinds import POOL
 from fnctl.bench.stats import percentile
-from fnctl.bench.wire import Target, timed_call
 from fnctl.model import Project, StartKind
 
 QUESTION = Question(

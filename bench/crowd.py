@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from fnctl.bench.calls import connect, exchange
 from fnctl.bench.interleave import Sample, interleave
 from fnctl.bench.latency import batch
 from fnctl.bench.measure import Measure, Question
 from fnctl.bench.stack import Serving, running
-from fnctl.bench.wire import connect, exchange
 from fnctl.model import Project
 
 CROWD = 1000

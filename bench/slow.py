@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from fnctl.bench import load, wire
+from fnctl.bench import calls, load
+from fnctl.bench.calls import Target
 from fnctl.bench.interleave import Mismatch, interleave
 from fnctl.bench.load import Load
 from fnctl.bench.measure import Measure, Question
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
-from fnctl.bench.wire import Target
 
 SLOW = 1000
 CONNECTIONS = 8
@@ -60,7 +60,7 @@ def slow_clients(target: Target, count: int) -> Iterator[None]:
     head = f"POST {target.path} HTTP/1.1\r\nHost: {target.host}\r\n".encode()
     body = head + b"Content-Length: 100000\r\n\r\n"
     with ExitStack() as stack:
-        clients = [stack.enter_context(wire.connect(target.address)) for _ in range(count)]
+        clients = [stack.enter_context(calls.connect(target.address)) for _ in range(count)]
         third = count // 3
         for number, client in enumerate(clients):
             client.sendall(head + b"X-Slow: " if number < third else body if number < 2 * third else target.request())

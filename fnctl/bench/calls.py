@@ -29,14 +29,17 @@ class Target:
     address: Address
     host: str
     path: str = "/"
+    method: str = "GET"
+    fields: tuple[tuple[str, str], ...] = ()
 
-    def request(self, method: str = "GET") -> bytes:
-        length = b"Content-Length: 0\r\n" if method != "GET" else b""
-        return (
-            f"{method} {self.path} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: fnctl-bench\r\nAccept: */*\r\n".encode()
-            + length
-            + b"\r\n"
-        )
+    def request(self, method: str | None = None) -> bytes:
+        """`method`: in place of its own."""
+        method = method or self.method
+        head = f"{method} {self.path} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: fnctl-bench\r\nAccept: */*\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in self.fields)
+        if method != "GET" and all(name != "Content-Length" for name, _ in self.fields):
+            head += "Content-Length: 0\r\n"
+        return f"{head}\r\n".encode()
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ def _ends_by_close(response: Response, parser: Any) -> bool:
     return bool(response.headers) and unframed
 
 
-def call(target: Target, method: str = "GET", timeout_s: float = CALL_S) -> Response:
+def call(target: Target, method: str | None = None, timeout_s: float = CALL_S) -> Response:
     """One call on a connection of its own."""
     with connect(target.address, timeout_s) as sock:
         return exchange(sock, target.request(method))
