@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 STAMPS := .make
 HOST ?= 127.0.0.1
 PORT ?= 8080
-JOBS ?= 2
+JOBS ?= 3
+SEEDS ?= 1
 
-.PHONY: help setup demo test unit test-setup check format bench relock wheel clean distclean
+.PHONY: help setup demo test faults conformance unit soak test-setup check format bench pictures adrs relock wheel clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +25,24 @@ demo: setup ## Serve both todolists on http://127.0.0.1:8080 until Ctrl-C (HOST,
 	@cd templates/demo && exec $(CURDIR)/$(BIN)/fnctl run --host $(HOST) --port $(PORT)
 
 test: setup test-setup ## Run all tests, those on a real engine and in a browser too (ARGS: for pytest; JOBS: processes)
-	@$(BIN)/fnctl setup --runtime php8.4  # for tests of both processes, which would each make it
+	@$(BIN)/fnctl setup --runtime php8.4  # for tests of several processes, which would each make it
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 unit: $(STAMPS)/venv ## Run the tests that need no engine (ARGS, JOBS)
-	@$(BIN)/pytest -n $(JOBS) -m "not engine and not browser" $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) -m "not engine and not browser and not servers" $(ARGS)
 
-test-setup: $(STAMPS)/test-tools ## Install what only tests need: chromium, ab, wrk, curl, node
+soak: setup ## Run calls, chaos and hostile bytes for hours, with a printed seed (SOAK_CALLS, SOAK_CYCLES, SOAK_HOSTILE, SOAK_SEED)
+	@$(BIN)/python -m tests.soak
+
+faults: setup test-setup ## Run all of tests/faults, shuffled, and attacks at length (SEED: repeats one; SEEDS: how many times)
+	@for round in $$(seq $(SEEDS)); do \
+	  export SEED=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$SEED"; \
+	  TRIES=200 PAIRS=5000 FRAMES=100000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
+	    tests/faults tests/contract/store/test_queue_rules.py tests/unit/sandbox/test_frames.py \
+	    tests/unit/triggers/test_answers.py $(ARGS) || exit 1; unset SEED; \
+	done
+
+test-setup: $(STAMPS)/test-tools ## Install what only tests need: chromium, ab, wrk, curl, node, the docker command
 
 check: $(STAMPS)/venv ## Format, lint, types, import directions
 	@$(BIN)/ruff format --check .
@@ -42,9 +54,21 @@ format: $(STAMPS)/venv ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup test-setup ## Measure fnctl itself and write bench.html (a quarter of an hour; ARGS: for fnctl bench)
+conformance: $(STAMPS)/venv ## Hold fnctl against public conformance suites (CORPORA: their folder; DURABLE: parts of AWS's for durable functions, on an engine)
+	@$(BIN)/python tools/conformance
+
+bench: setup test-setup ## Measure fnctl itself and write bench.html (a quarter of an hour; ARGS: -n 10, --help)
 	@tools/bench-tools $(STAMPS)/bin
-	@PATH="$(CURDIR)/$(STAMPS)/bin:$$PATH" $(BIN)/fnctl bench --all --html bench.html $(ARGS)
+	@PATH="$(CURDIR)/$(STAMPS)/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
+
+pictures: setup test-setup ## Draw the README's pictures from real output into docs/pictures (ARGS: for tools/pictures)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/pictures $(ARGS)
+
+adrs: ## Write the index of decision records, docs/adr/README.md
+	@tools/adrs
+
+elsewhere: ## Run demo and test in a Debian 13 of its own, emulated (ARGS: for pytest; SUITE, CPUS, MEMORY, MINUTES)
+	@tools/elsewhere $(STAMPS)/elsewhere $(ARGS)
 
 wheel: $(STAMPS)/venv ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build -t wheel

@@ -1,20 +1,25 @@
 """The error tree: what went wrong, on what, what was found, and a hint. Not the printing of it.
 
 FnctlError                    exit  HTTP
-├── UsageError                 2    400   the user's input cannot be used
-│   └── ConfigError            2    400   fnctl.yaml, with file and line
-├── NotFound                   2    404   no such function, project, template
-├── EngineError                1    503   Docker said no, or did not answer in time
-│   ├── EngineUnavailable      1    503   there is no engine to talk to
-│   └── ImageNotFound          1    503   the engine has no such image
+├── UsageError                 2    400   the command line or the request is not valid
+│   └── ConfigError            2    400   fnctl.yaml is not valid; with file and line
+├── NotFound                   2    404   no such function, project or template
+├── EngineError                1    503   Docker refused, or did not answer in time
+│   ├── EngineUnavailable      1    503   no Docker Engine answers
+│   └── ImageNotFound          1    503   Docker has no such image
+├── RegistryError              1    502   a registry refused, or did not answer as registries do
+├── ReleaseError               1    502   a release is damaged, or is none that this fnctl can use
 ├── BuildError                 1    500   a build step failed; the previous version stays
-├── ConflictError              1    409   somebody else holds it: port, lock, name
+├── ConflictError              1    409   already in use: port, project, name
+├── Forbidden                  1    403   a function calls one that it may not call
+├── CallLoop                   1    508   functions that call each other without an end
 ├── LoadError                  1    502   the function's code did not load
 ├── FunctionError              1    502   crash, out of memory, bad response
-├── TooLarge                   1    413   a request body past its bound
-├── QueueFull                  1    429   the function's queue is at its bound
-├── NoCapacity                 1    503   no instance can be had now
-├── DeadlineExceeded         124    504   a named deadline passed
+├── TooLarge                   1    413   the request body is too large
+├── QueueFull                  1    429   the function's queue is full
+├── NoCapacity                 1    503   no instance can be started now
+├── ServiceDown                1    503   a service that the function needs is not running
+├── DeadlineExceeded         124    504   a deadline passed; `code` names which
 └── ProtocolError              1    502   an agent broke the protocol
 """
 
@@ -80,6 +85,18 @@ class ImageNotFound(EngineError):
     code = "image_not_found"
 
 
+class RegistryError(FnctlError):
+    """`code` is one of registry, registry_denied (the login), registry_missing, registry_unavailable."""
+
+    http_status = 502
+    code = "registry"
+
+
+class ReleaseError(FnctlError):
+    http_status = 502
+    code = "release"
+
+
 class BuildError(FnctlError):
     code = "build"
 
@@ -87,6 +104,18 @@ class BuildError(FnctlError):
 class ConflictError(FnctlError):
     http_status = 409
     code = "conflict"
+
+
+class Forbidden(FnctlError):
+    http_status = 403
+    code = "forbidden"
+
+
+class CallLoop(FnctlError):
+    """A call that waits for itself, or a chain of calls that is too long. The message shows the chain."""
+
+    http_status = 508
+    code = "call_loop"
 
 
 class LoadError(FnctlError):
@@ -116,8 +145,16 @@ class NoCapacity(FnctlError):
     code = "no_capacity"
 
 
+class ServiceDown(FnctlError):
+    """The function failed while one of the project's services was down."""
+
+    http_status = 503
+    code = "service_down"
+
+
 class DeadlineExceeded(FnctlError):
-    """`code` names which deadline: timeout (the function's), load_timeout, queue_timeout, build_timeout."""
+    """`code` names which deadline: timeout, idle and max_duration (the function's), load_timeout, queue_timeout,
+    build_timeout."""
 
     exit_code = 124
     http_status = 504

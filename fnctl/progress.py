@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -9,7 +11,7 @@ class Progress(Protocol):
     """Calls may come from any thread. A step that was started is done or failed once, in any order with others."""
 
     def start(self, step: str) -> None:
-        """Work on `step` begins, e.g. "install hello-node"."""
+        """Work on `step` begins, e.g. "Building image of hello-node"."""
         ...
 
     def line(self, step: str, text: str) -> None:
@@ -33,3 +35,16 @@ class Silent:
     def done(self, step: str, note: str = "") -> None: ...
 
     def failed(self, step: str, note: str = "") -> None: ...
+
+
+@contextmanager
+def told(progress: Progress, step: str) -> Iterator[Callable[[str], None]]:
+    """The step starts with the body and ends as that ends. What the body is given sets the note of a good end."""
+    notes: list[str] = []
+    progress.start(step)
+    try:
+        yield notes.append
+    except BaseException:
+        progress.failed(step)
+        raise
+    progress.done(step, *notes[-1:])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl import assets
+from fnctl import catalog
 from fnctl.config.problems import did_you_mean
 from fnctl.errors import ConflictError, NotFound, UsageError
 
@@ -28,7 +28,7 @@ class NewFile:
 
 def templates(root: Path | None = None) -> dict[str, Path]:
     """The templates by name."""
-    folder = root or assets.templates_dir()
+    folder = root or catalog.templates_dir()
     return {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")}
 
 
@@ -39,12 +39,12 @@ def create(template: str, folder: Path, name: str, root: Path | None = None) -> 
     nothing is written at all.
     """
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; a project needs a folder")
+        raise UsageError(f"{folder} is a file, not a folder")
     files = plan(template, name, root)
     there = [str(file.path) for file in files if (folder / file.path).exists()]
     if there:
-        hint = "choose another folder, or move them away"
-        raise ConflictError(f"{folder} already has {', '.join(there[:5])}", hint=hint, code="exists")
+        hint = "choose another folder, or move these files"
+        raise ConflictError(f"{folder} already contains {', '.join(there[:5])}", hint=hint, code="exists")
     for file in files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How the suite is spread over processes (`pytest -n 2`), and what each process is like. No fixtures.
+"""How the suite is spread over processes (`pytest -n 3`), and what each process is like. No fixtures.
 
 pytest-xdist's own `--dist loadgroup` marks a test's group in its id, which pytest 9 no longer lets it do: hence a
 scheduler that reads the group from the path.
@@ -6,19 +6,28 @@ scheduler that reads the group from the path.
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import tempfile
 from typing import Any
 
+import hypothesis
 import pytest
 
+# How long one example takes is no property of the code, but of the machine and what else runs on it.
+hypothesis.settings.register_profile(
+    "fnctl", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("fnctl")
+
 # Tests of one group run in one process, one after the other: they share what takes long to make, or look at all that
-# the engine has of a kind. The longest come first, so that both processes end at about the same time. What is in no
+# the engine has of a kind. The longest come first, so that all processes end at about the same time. What is in no
 # group goes test by test to whoever is free.
 GROUPS = {
     "tests/faults/": "faults",  # one running service, audited after each test
     "tests/e2e/test_todolist": "todolist",  # one demo, and its templates with their dependencies
+    "tests/e2e/test_template_tests.py": "todolist",
     "tests/e2e/test_bench.py": "bench",  # no container of a bench may be left
     "tests/e2e/test_readme.py": "bench",
     "tests/contract/agents/test_agents_python": "agents-python",  # packages of its own
@@ -43,6 +52,12 @@ def rank(item: pytest.Item) -> int:
     return next((at for at, place in enumerate(GROUPS) if item.nodeid.startswith(place)), len(GROUPS))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in an order of this seed"
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """What a test starts can be interrupted, and a socket in its folder has a name that is short enough.
@@ -61,12 +76,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
+def shuffle(items: list[pytest.Item], seed: int) -> None:
+    """Another order, the same for a seed in every process. A file stays together: its fixtures are shared."""
+    chance = random.Random(seed)
+    files = list(dict.fromkeys(item.path for item in items))
+    chance.shuffle(files)
+    chance.shuffle(items)
+    items.sort(key=lambda item: files.index(item.path))
+
+
 def is_worker(config: pytest.Config) -> bool:
     """One of the processes of `-n`, not the one that the user started."""
     return hasattr(config, "workerinput")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if (seed := config.getoption("--shuffle")) is not None:
+        shuffle(items, seed)
     if is_worker(config):
         items.sort(key=rank)
 
@@ -74,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByGroup(LoadScopeScheduling):
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
         """Whole groups to whoever is free, in the order in which they come."""
 
         def _split_scope(self, nodeid: str) -> str:

@@ -60,7 +60,7 @@ def read(path: Path) -> Trace:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text", hint=f"a CSV file of the form {FORMS}") from error
     if not trace.functions:
-        raise UsageError(f"{path}: holds no call", hint="a count above 0 is needed somewhere")
+        raise UsageError(f"{path}: contains no calls", hint="at least one count must be above 0")
     return trace
 
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl.bench import containers, wire
+from fnctl.bench import calls, containers
+from fnctl.bench.calls import Target
 from fnctl.bench.containers import LABELS
 from fnctl.bench.interpreter import Interpreter
 from fnctl.bench.measure import NotMeasured
-from fnctl.bench.wire import Target
 from fnctl.model import Function, RuntimeSpec
 
 FIRST_ANSWER_S = 30.0
@@ -90,7 +90,7 @@ def program(function: Function, spec: RuntimeSpec, interpreter: Interpreter, bun
 @contextmanager
 def serving(bare: Program) -> Iterator[tuple[int, int]]:
     """The bare process, up and answering: its pid and its port."""
-    port = wire.free_port()
+    port = calls.free_port()
     child = bare.started(port)
     try:
         _answer(bare, port, lambda: child.poll() is None)
@@ -101,7 +101,7 @@ def serving(bare: Program) -> Iterator[tuple[int, int]]:
 
 def spawn_to_first_answer(bare: Program) -> float:
     """Milliseconds from before the spawn of the bare process to its first successful answer. It is ended after that."""
-    port = wire.free_port()
+    port = calls.free_port()
     began = time.perf_counter()
     child = bare.started(port)
     try:
@@ -113,7 +113,7 @@ def spawn_to_first_answer(bare: Program) -> float:
 
 def run_to_first_answer(bare: Program, image: str) -> float:
     """Milliseconds from before `docker run -p` of the same program to its first successful answer, then removed."""
-    name, port = f"fnctl-bench-{secrets.token_hex(4)}", wire.free_port()
+    name, port = f"fnctl-bench-{secrets.token_hex(4)}", calls.free_port()
     argv = bare.container_argv(name, image, port)
     began = time.perf_counter()
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -127,7 +127,7 @@ def run_to_first_answer(bare: Program, image: str) -> float:
 
 def _answer(bare: Program, port: int, alive: Callable[[], bool], patience_s: float = FIRST_ANSWER_S) -> None:
     target = Target(("127.0.0.1", port), f"127.0.0.1:{port}", bare.path)
-    if wire.first_success(target, time.perf_counter() + FIRST_ANSWER_S, alive, patience_s) is None:
+    if calls.first_success(target, time.perf_counter() + FIRST_ANSWER_S, alive, patience_s) is None:
         what = " ".join((Path(bare.interpreter.inside).name, *bare.arguments))
         ended = "" if alive() else "; it ended"
         raise NotMeasured(f"`{what}` gave no successful answer for {bare.path} within {FIRST_ANSWER_S:.0f} s{ended}")

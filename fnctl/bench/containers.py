@@ -38,7 +38,9 @@ def program() -> str:
     """The `docker` command; NotMeasured where there is none."""
     found = shutil.which("docker")
     if found is None:
-        raise NotMeasured("there is no `docker` command on the PATH")
+        raise NotMeasured(
+            "there is no `docker` command on the PATH", hint="as root: apt-get install docker-cli (from Debian 13 on)"
+        )
     return found
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from fnctl.bench import direct, load, wire
+from fnctl.bench import calls, direct, load
+from fnctl.bench.calls import Response, Target
 from fnctl.bench.interleave import Mismatch, Sample, interleave
 from fnctl.bench.load import Load
 from fnctl.bench.measure import Comparison, LoadRow, Measure, Question
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
-from fnctl.bench.wire import Response, Target
 
 BATCH = 200  # calls whose median is one sample: a single call of some 100 µs is mostly the machine's jitter
 
@@ -34,10 +34,10 @@ def added(ask: Question, subject: Subject, n: int) -> Measure:
     with running(subject.project, Serving((subject.name,))) as stack, direct.instance(subject) as instance:
         target = stack.target(subject.name, subject.path)
         stack.warm_up(target)
-        with wire.connect(target.address) as sock:
+        with calls.connect(target.address) as sock:
             request = target.request()
             arms: dict[str, Sample] = {
-                "through fnctl": lambda: batch(lambda: wire.exchange(sock, request)),
+                "through fnctl": lambda: batch(lambda: calls.exchange(sock, request)),
                 "direct to the instance": lambda: batch(lambda: instance.call(request)),
             }
             for take in arms.values():

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fnctl.bench.calls import Target
 from fnctl.bench.generator import Job
 from fnctl.bench.measure import NotMeasured
 from fnctl.bench.stats import percentile
-from fnctl.bench.wire import Target
 from fnctl.errors import DeadlineExceeded
 
 GRACE_S = 30.0  # past the duration, for starting, connecting and writing the answer
@@ -91,11 +91,13 @@ def _by_wrk(wrk: str, load: Load) -> Outcome:
     assert not isinstance(load.target.address, Path)
     host, port = load.target.address
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK_DONE)
+        script.write(f'wrk.method = "{load.target.method}"\n{WRK_DONE}')
         script.flush()
         # One thread: the server has the other cores, and one thread of wrk saturates any of them.
         argv = [wrk, "-t1", f"-c{load.connections}", f"-d{_whole_seconds(load.duration_s)}s", "-s", script.name]
-        argv += ["-H", f"Host: {load.target.host}", f"http://{host}:{port}{load.target.path}"]
+        for name, value in (("Host", load.target.host), *load.target.fields):
+            argv += ["-H", f"{name}: {value}"]
+        argv += [f"http://{host}:{port}{load.target.path}"]
         ended, cpu_s = _run(argv, load.duration_s)
     return wrk_outcome(ended.stderr, cpu_s)
 

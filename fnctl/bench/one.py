@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from fnctl.bench import baselines, latency, startkinds, subject, throughput
+from fnctl.bench.calls import Target
 from fnctl.bench.measure import LoadRow, NotMeasured, Question, Result
 from fnctl.bench.session import Session, Settings
 from fnctl.bench.stack import Serving, running
 from fnctl.bench.subject import Subject
 from fnctl.bench.throughput import Contender
-from fnctl.bench.wire import Target
 from fnctl.model import Model, Project, StartKind
 from fnctl.progress import Progress
 
@@ -29,8 +29,10 @@ def measure(project: Project, name: str, settings: Settings, progress: Progress)
         found = subject.prepare(project, name, settings.path)
     for kind, baseline in PLAN:
         start_kind(session, found, kind, baseline, settings.samples)
-    ask = startkinds.question("start-warm", name, StartKind.WARM, None)
-    session.ask(ask, lambda: startkinds.warm_calls(ask, found, settings.samples))
+    asleep = startkinds.question("start-asleep", name, StartKind.ASLEEP, None)
+    session.ask(asleep, lambda: startkinds.asleep_calls(asleep, found, settings.samples))
+    warm = startkinds.question("start-warm", name, StartKind.WARM, None)
+    session.ask(warm, lambda: startkinds.warm_calls(warm, found, settings.samples))
     if found.function.model is Model.RESIDENT:
         added = latency.question("added-latency", name)
         session.ask(added, lambda: latency.added(added, found, settings.samples))

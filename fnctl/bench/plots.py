@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fnctl.bench.figures import number
 from fnctl.bench.measure import LoadRow, Measure
+from fnctl.model import StartKind
 
 WIDTH = 720
 NARROW, BROAD, LETTER = 110, 260, 6.6  # the column of names is as broad as they need, within bounds; px a letter
@@ -15,6 +16,7 @@ RIGHT = 60  # of the width, for the figure at a bar's end
 ROW = 34
 TOP, BOTTOM = 8, 26
 TICKS = 5
+KINDS = frozenset(map(str, StartKind))
 LEAST = 1e-9  # nothing measured here is smaller in its unit: it is nought
 
 
@@ -76,6 +78,28 @@ def strip(measure: Measure) -> Plot | None:
         rows.append(Row(one.name, _y(index), dots, axis.place(found.p50), number(found.p50), index % 2))
     said = "; ".join(f"{row.name}: median {row.text} {measure.question.unit}" for row in rows)
     return _plot(rows, axis, measure.question.unit, f"{measure.question.what}. {said}")
+
+
+def kinds(measures: Sequence[Measure]) -> Plot | None:
+    """The median call of each start kind, of every function, on one axis: what a start costs beside a call."""
+    found = [(name, one.series[0].summary) for one in measures if (name := _kind_of(one)) and one.series]
+    medians = [(name, summary.p50) for name, summary in found if summary is not None]
+    if not medians:
+        return None
+    axis = axis_of([name for name, _ in medians], max(p50 for _, p50 in medians))
+    rows = [
+        Row(name, _y(index), (), axis.place(p50), number(p50), int(name.endswith(("warm", "asleep"))))
+        for index, (name, p50) in enumerate(medians)
+    ]
+    said = "; ".join(f"{row.name}: {row.text} ms" for row in rows)
+    return _plot(rows, axis, "ms", f"Calls by start kind, medians. {said}")
+
+
+def _kind_of(measure: Measure) -> str:
+    """`start-cold-express` as `express, cold`; nothing for what is no call of a start kind."""
+    word, _, rest = measure.question.id.partition("-")
+    kind, _, name = rest.partition("-")
+    return f"{name}, {kind}".removeprefix(", ") if word == "start" and kind in KINDS else ""
 
 
 def bars(load: Sequence[LoadRow]) -> Plot | None:

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from fnctl.bench import arrivals, synthetic
 from fnctl.bench.arrivals import Arrivals, Trace
+from fnctl.bench.keepalive import FixedKeepAlive, HybridHistogram, KeepAlive
 from fnctl.bench.simpool import FixedPool, SimulatedPool
+from fnctl.bench.sleeping import Eviction, Latest, Sleeping, Slept
 from fnctl.bench.stats import percentile
 from fnctl.errors import UsageError
+from fnctl.greedydual import GreedyDual
 from fnctl.model import StartKind
-from fnctl.policy import FixedKeepAlive, HybridHistogram, KeepAlive, PoolPolicy, PoolRules, Sizes
+from fnctl.policy import PoolPolicy, PoolRules, Sizes
 
 SYNTHETIC = "synthetic"
 MEASURED = Sizes()
 FIXED_MIN = (1, 5, 10, 20)
 OURS_MIN = 1  # `idle_timeout` where a function sets none: 60 s
+KEEP_MIN = 10  # `keep`, likewise
 # A trace names no runtimes, and a booted container fits only its own: functions are dealt out to two by their names.
 RUNTIMES = ("node", "python")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one policy made of a trace. `cold` + `base` + `runtime` + warm calls are all calls."""
+    """What one policy made of a trace. `cold` + `base` + `runtime` + `asleep` + warm calls are all calls."""
 
     policy: str
     calls: int
@@ -40,6 +44,7 @@ class Outcome:
     runtime: int  # from the pool, booted before
     cold_p75: float  # the share of cold calls of the function at the third quartile, as the paper compares policies
     idle_mb: float  # memory of what waits for calls, on average over the trace
+    asleep: int = 0  # an instance of the function was there, asleep
 
     def share(self, calls: int) -> float:
         return calls / self.calls
@@ -50,7 +55,7 @@ class Outcome:
 
     @property
     def warm(self) -> int:
-        return self.calls - self.cold - self.pooled
+        return self.calls - self.cold - self.pooled - self.asleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def replay(trace: Trace, sizes: Sizes = MEASURED, floor: int = 3, budget_mb: flo
     for suffix, second in (("", _spread), (", at once", _at_once)):
         for warm, pool in ((str(floor), FixedPool(rules)), ("auto", PoolPolicy(rules))):
             outcomes.append(_pooled(trace, f"fnctl --warm {warm}{suffix}", ours, sizes, pool, second))
+    outcomes += _sleeping(trace, rules, sizes)
     notes = _notes(rules, sizes)
     return Replay(trace.source, trace.minutes, len(trace.functions), trace.calls, tuple(outcomes), notes)
 
@@ -102,11 +108,13 @@ def _notes(rules: PoolRules, sizes: Sizes) -> tuple[str, ...]:
         "Simulated from calls a minute: no container ran. A call in the minute in which a keep-alive ends is warm.",
         "Calls take no time; a function has one instance, which takes all calls of its minute.",
         "cold: a container is made for the call. pool: one waits, bare or booted, and the code is loaded in it.",
+        "asleep: the function's instance was there and asleep; nothing is loaded.",
         "cold p75: the share of cold calls of the function at the third quartile of all functions.",
         f"idle memory: {sizes.loaded_mb:g} MB an instance with code loaded, {sizes.booted_mb:g} MB one booted, "
         f"{sizes.base_mb:g} MB a bare one.",
-        f"fnctl: keep-alive of {OURS_MIN} min, a pool of at least {rules.floor} within {rules.budget_mb:g} MB, "
-        f"{len(RUNTIMES)} runtimes; first calls of a minute are spread over it, or all at its start (at once).",
+        f"fnctl: awake for {OURS_MIN} min and then gone, or (keep) asleep in what the pool leaves of its memory.",
+        f"Its pool: at least {rules.floor} within {rules.budget_mb:g} MB, {len(RUNTIMES)} runtimes; first calls of a "
+        "minute are spread over it, or all at its start (at once).",
     )
 
 
@@ -185,6 +193,24 @@ def _pooled(
     return _outcome(trace, name, starts, lives.idle_min * sizes.loaded_mb + pool.held_mb_s / 60)
 
 
+def _sleeping(trace: Trace, rules: PoolRules, sizes: Sizes) -> list[Outcome]:
+    """Ours with instances that sleep, in the memory that the fixed pool leaves of the budget."""
+    pool = FixedPool(rules)
+    left_mb = max(0.0, rules.budget_mb - pool.targets(0.0).memory_mb(sizes))
+    policies: tuple[tuple[str, Eviction], ...] = (("", GreedyDual()), (", least recently used", Latest()))
+    outcomes = []
+    for suffix, policy in policies:
+        slept = Sleeping(policy, OURS_MIN, KEEP_MIN, left_mb, sizes.loaded_mb).run(trace)
+        name = f"fnctl --warm {rules.floor}, keep {KEEP_MIN} min{suffix}"
+        outcomes.append(_slept(trace, name, slept, rules, sizes))
+    return outcomes
+
+
+def _slept(trace: Trace, name: str, slept: Slept, rules: PoolRules, sizes: Sizes) -> Outcome:
+    lives = _Lives(tuple(sorted(slept.first)), slept.idle_min + slept.asleep_min)
+    return replace(_pooled(trace, name, lives, sizes, FixedPool(rules), _spread), asleep=slept.asleep)
+
+
 def _spread(function: str, minute: int) -> float:
     """Somewhere in the minute, the same each time: as if by chance, and with none."""
     return zlib.crc32(f"{minute} {function}".encode()) % 60_000 / 1000
@@ -201,7 +227,7 @@ def _runtime(function: str) -> str:
 
 # -- as text and JSON --------------------------------------------------------------------------------------------------
 
-HEADERS = ("POLICY", "COLD", "POOL", "(BOOTED)", "WARM", "COLD P75", "IDLE MEMORY")
+HEADERS = ("POLICY", "COLD", "POOL", "(BOOTED)", "ASLEEP", "WARM", "COLD P75", "IDLE MEMORY")
 
 
 def table(result: Replay) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -209,7 +235,7 @@ def table(result: Replay) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return HEADERS, [
         (
             of.policy,
-            *(f"{of.share(calls):.3%}" for calls in (of.cold, of.pooled, of.runtime, of.warm)),
+            *(f"{of.share(calls):.3%}" for calls in (of.cold, of.pooled, of.runtime, of.asleep, of.warm)),
             f"{of.cold_p75:.1%}",
             f"{of.idle_mb:.0f} MB",
         )
@@ -230,6 +256,7 @@ def as_json(result: Replay) -> dict[str, object]:
                 "cold": of.cold,
                 "base": of.base,
                 "runtime": of.runtime,
+                "asleep": of.asleep,
                 "warm": of.warm,
                 "cold_share": of.share(of.cold),
                 "pool_share": of.share(of.pooled),

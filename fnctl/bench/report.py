@@ -31,6 +31,7 @@ def page(result: Result) -> str:
         left_out=figures.left_out(result),
         ratios=figures.ratio_table(result),
         load=figures.load_table(result),
+        kinds=plots.kinds(result.measures),
         bars=plots.bars(result.load),
         strip=plots.strip,
         figures=figures,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import fnctl
 from fnctl.bench import machine
-from fnctl.bench.goals import with_goal
 from fnctl.bench.interleave import Mismatch
 from fnctl.bench.measure import LoadRow, Measure, NotMeasured, Question, Result, skipped
 from fnctl.errors import FnctlError
@@ -49,7 +48,6 @@ class Session:
         """The answer, or why there is none. One question that fails does not take the others with it."""
         found = self._answer(question, answer)
         if found is not None:
-            found = replace(found, question=with_goal(found.question))
             self._measures.append(found)
             self._progress.done(question.what, told(found))
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from fnctl.bench import wire
+from fnctl.bench import calls
+from fnctl.bench.calls import Response, Target
 from fnctl.bench.interleave import Mismatch
 from fnctl.bench.measure import NotMeasured
-from fnctl.bench.wire import Response, Target
 from fnctl.errors import FnctlError
 from fnctl.model import Project, StartKind
 from fnctl.paths import ProjectPaths
@@ -26,6 +26,7 @@ READY_S = 900.0  # images and bundles may have to be made first
 STOP_S = 60.0
 SETTLE_S = 20.0  # instances that were called come to rest, or end
 POLL_S = 0.01
+COLLECTED_S = 0.5  # nobody tells when an agent that was told to sleep has collected its memory
 AT_WORK = frozenset({"starting", "loading", "busy", "draining"})
 ADMIN_HOST = "fnctl"
 
@@ -40,7 +41,7 @@ class Serving:
     watch: bool = False
 
     def arguments(self, port: int) -> list[str]:
-        argv = ["run", *self.functions, "--warm", str(self.warm), "--port", str(port)]
+        argv = ["run", *self.functions, "--quiet", "--warm", str(self.warm), "--port", str(port)]
         return argv + ["--no-boot"] * (not self.boot) + ["--watch"] * self.watch
 
 
@@ -76,6 +77,19 @@ class Stack:
                 raise NotMeasured(f"{function} still has instances {SETTLE_S:.0f} s after they were to end")
             time.sleep(POLL_S)
 
+    def sleep(self, function: str) -> None:
+        """Every instance of the function is asleep, and has collected its memory. NotMeasured where none is there."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            self._ask("POST", f"/v1/sleep?function={function}")
+            states = [row["state"] for row in self.status()["instances"] if row["function"] == function]
+            if set(states) == {"asleep"}:
+                break
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"instances of {function} are {', '.join(states) or 'none'}, and not asleep")
+            time.sleep(POLL_S)
+        time.sleep(COLLECTED_S)
+
     def await_rest(self, function: str) -> None:
         """No instance of the function is at work, loading, or being cleaned. NotMeasured where that never comes."""
         deadline = time.monotonic() + SETTLE_S
@@ -89,7 +103,7 @@ class Stack:
         return next(row for row in rows if row["name"] == function)
 
     def _ask(self, method: str, path: str) -> Response:
-        answer = wire.call(Target(self._admin, ADMIN_HOST, path), method)
+        answer = calls.call(Target(self._admin, ADMIN_HOST, path), method)
         if not answer.ok:
             raise NotMeasured(
                 f"{method} {path} of the admin API: {answer.status} {answer.body.decode('utf-8', 'replace')}"
@@ -116,13 +130,13 @@ class Stack:
 
     def call(self, target: Target, kind: StartKind) -> float:
         """Milliseconds of one call on a connection of its own; Mismatch where it is no success or of another kind."""
-        took_ms, answer = wire.timed_call(target)
+        took_ms, answer = calls.timed_call(target)
         expect(answer, kind)
         return took_ms
 
     def warm_up(self, target: Target) -> None:
         """One call whatever it starts. NotMeasured where it does not succeed: nothing can be measured of it then."""
-        answer = wire.call(target)
+        answer = calls.call(target)
         if not answer.ok:
             said = answer.body[:300].decode("utf-8", "replace")
             raise NotMeasured(f"GET {target.path} at {target.host} is answered {answer.status}: {said}")
@@ -132,7 +146,7 @@ def expect(answer: Response, *kinds: StartKind) -> None:
     """Raise Mismatch where the answer is no success, or came of an instance that started another way than these."""
     if not answer.ok:
         raise Mismatch(f"answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}")
-    found = wire.server_timing(answer.headers).get("start", "no start kind")
+    found = calls.server_timing(answer.headers).get("start", "no start kind")
     if found not in kinds:
         raise Mismatch(f"started {found}, not {' or '.join(kinds)}")
 
@@ -140,7 +154,7 @@ def expect(answer: Response, *kinds: StartKind) -> None:
 @contextmanager
 def running(project: Project, serving: Serving) -> Iterator[Stack]:
     """Serve the project in a child process; stopped, with its containers gone, at the end."""
-    port = wire.free_port()
+    port = calls.free_port()
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-m", "fnctl.cli.main", *_placed(serving.arguments(port), project)],

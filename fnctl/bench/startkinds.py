@@ -15,9 +15,12 @@ HOW = {
     StartKind.COLD: "`fnctl run --warm 0`; no container is left: one call, from connecting to the last byte",
     StartKind.BASE: "`fnctl run --no-boot`; a base container waits: one call, from connecting to the last byte",
     StartKind.RUNTIME: "`fnctl run`; a booted runtime waits: one call, from connecting to the last byte",
+    StartKind.ASLEEP: "the code is loaded, its instance fell asleep and has collected its memory: one call, from "
+    "connecting to the last byte",
     StartKind.WARM: "the code is loaded, and nothing is at work: one call, from connecting to the last byte",
 }
 WARM_FACTOR = 10  # a warm call is short: ten times the samples still cost next to nothing
+LOADED = frozenset({StartKind.ASLEEP, StartKind.WARM})
 POOL = 3  # as `fnctl run` has it
 
 
@@ -33,7 +36,7 @@ def question(id_: str, name: str, kind: StartKind, baseline: str | None) -> Ques
         "docker": ". In turns with it: `docker run -p` of the same code, to its first successful answer",
     }[baseline]
     over = {None: None, "bare": "first call ÷ bare process", "docker": "first call ÷ `docker run -p`"}[baseline]
-    what = f"{name}: {'call' if kind is StartKind.WARM else 'first call'}, {kind}"
+    what = f"{name}: {'call' if kind in LOADED else 'first call'}, {kind}"
     return Question(id_, what, HOW[kind] + beside, "ms", over=over)
 
 
@@ -55,6 +58,20 @@ def first_calls(ask: Question, subject: Subject, kind: StartKind, baseline: str 
 def _first(stack: Stack, subject: Subject, kind: StartKind) -> Callable[[], float]:
     target = stack.target(subject.name, subject.path)
     return lambda: stack.first_call(subject.name, target, kind)
+
+
+def asleep_calls(ask: Question, subject: Subject, n: int) -> Measure:
+    """`n` calls, each to an instance that fell asleep after the one before."""
+    with running(subject.project, serving(StartKind.ASLEEP, subject.name)) as stack:
+        target = stack.target(subject.name, subject.path)
+        stack.warm_up(target)
+
+        def call() -> float:
+            stack.sleep(subject.name)
+            return stack.call(target, StartKind.ASLEEP)
+
+        series = interleave({"fnctl, asleep": call}, n)
+    return Measure(ask, tuple(series))
 
 
 def warm_calls(ask: Question, subject: Subject, n: int) -> Measure:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnctl import assets, paths
+from fnctl import catalog, paths
 from fnctl.bench import baselines, containers, interpreter
 from fnctl.bench.baselines import Program
 from fnctl.bench.containers import Container
@@ -46,7 +46,7 @@ def select(project: Project, name: str) -> Function:
         if function.name == name:
             return function
     known = ", ".join(function.name for function in project.functions)
-    raise NotFound(f"no function named {name} in this project", hint=f"there are: {known}")
+    raise NotFound(f"no function named {name} in this project", hint=f"functions: {known}")
 
 
 def prepare(project: Project, name: str, path: str | None = None) -> Subject:
@@ -55,7 +55,7 @@ def prepare(project: Project, name: str, path: str | None = None) -> Subject:
     with running(project, Serving((name,), warm=1)):
         sandbox = a_sandbox(project)
     bundle = bundle_of(project, name)
-    spec = assets.runtimes()[function.runtime]
+    spec = catalog.runtimes()[function.runtime]
     try:
         found = interpreter.of_image(sandbox.image, spec, paths.cache() / "bench")
         bare, why_not = baselines.program(function, spec, found, bundle, path or "/"), ""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from fnctl.bench import containers, load
+from fnctl.bench.calls import Target
 from fnctl.bench.load import Load, Outcome
 from fnctl.bench.measure import LoadRow, Measure, NotMeasured, Question, Series
 from fnctl.bench.stack import Stack
 from fnctl.bench.stats import ratio_of_medians
 from fnctl.bench.usage import process_cpu_s
-from fnctl.bench.wire import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""`fnctl bench`: measure a function of the project, or fnctl itself; a table, JSON, and one HTML page."""
+"""`fnctl bench`: measure a function of the project, or simulate policies; a table, JSON, and one HTML page."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,73 +24,84 @@ FORMATS = ("text", "json")
 
 
 def bench(
-    function: Annotated[str | None, typer.Argument(help="The function to measure.", metavar="FUNCTION")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Measure fnctl itself, on apps made of its templates. Takes a while.")
-    ] = False,
-    samples: Annotated[int, typer.Option("--samples", "-n", min=2, max=1000, help="First calls of each kind.")] = 20,
+    function: Annotated[str | None, typer.Argument(help="Function to measure.", metavar="FUNCTION")] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", "-n", min=2, max=1000, help="First calls to measure for each start kind.")
+    ] = 20,
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", metavar="N,N,…", help="Connections to load it with.")
+        str, typer.Option("--concurrency", "-c", metavar="N,N,…", help="Numbers of client connections to test.")
     ] = "1,8,32",
-    duration: Annotated[float, typer.Option("--duration", min=1, max=600, help="Seconds of load a round.")] = 3.0,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds of load at each concurrency.")] = 5,
+    duration: Annotated[float, typer.Option("--duration", min=1, max=600, help="Seconds of load in each round.")] = 3.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds for each number of connections.")] = 5,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=1, help="Also tell the latency at this many requests per second.")
+        float | None, typer.Option("--rate", min=1, help="Also measure latency at this many requests per second.")
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option("--path", metavar="PATH", help="The path to call; by default the function's first address."),
+        typer.Option("--path", metavar="PATH", help="Path to call (default: the function's first URL)."),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--html", help="Where to write the page; by default beside the project's logs.")
+        Path | None,
+        typer.Option("--html", help="Where to write the HTML report (default: next to the project's logs)."),
     ] = None,
     replayed: Annotated[
         str | None,
         typer.Option(
             "--replay",
             metavar="FILE",
-            help="Simulate keep-alive policies on recorded arrivals, or on synthetic[:SEED].",
+            help="Simulate keep-alive policies on a CSV of calls per minute, or on synthetic[:SEED].",
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="The fnctl.yaml to use.")] = None,
+    form: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="fnctl.yaml to use, or its folder.")] = None,
 ) -> None:
-    """Measure functions: latency by start kind, and throughput, beside what you would do without fnctl.
+    """Measure latency by start kind, and throughput, next to the same app without fnctl.
 
-    Starts services of its own for it, so that none may be running for the project. With --replay it starts nothing,
-    and tells cold starts against idle memory for several policies, from the calls a minute in a CSV file.
+    Starts the project by itself: stop a running `fnctl run` first. With --replay it starts nothing: it simulates
+    keep-alive policies on recorded calls, and compares cold starts with idle memory.
 
     \b
     Examples:
       fnctl bench todos
       fnctl bench todos --path /api/todos --concurrency 1,16 -o json
-      fnctl bench --all
       fnctl bench --replay synthetic
     """
-    from fnctl.bench import report
     from fnctl.bench.session import Settings
 
     if form not in FORMATS:
         raise UsageError(f"--output {form}: not a format", hint=f"one of: {', '.join(FORMATS)}")
     if replayed is not None:
-        if function is not None or everything:
-            raise UsageError("--replay simulates: it measures no function", hint="leave out FUNCTION and --all")
+        if function is not None:
+            raise UsageError("--replay cannot be used with FUNCTION", hint="leave one of them out")
         _replay(replayed, form)
         return
     settings = Settings(samples, duration, levels(concurrency), rounds, rate, path)
+    with measuring() as progress:
+        result = _one(function, file, settings, progress)
+    # not into the folder at hand: that may be a function's, and what lies there is part of it
+    tell(result, form, page or project_paths(file).ensure().root / "bench.html")
+
+
+@contextmanager
+def measuring() -> Iterator[Progress]:
+    """Progress on the terminal; SIGTERM ends what is measured as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
     with output.progress() as progress:
-        result = _everything(settings, progress) if everything else _one(function, file, settings, progress)
+        yield progress
+
+
+def tell(result: Result, form: str, page: Path) -> None:
+    """Print the result in this format, and write its page."""
+    from fnctl.bench import report
+
     if form == "json":
         from fnctl.bench.measure import as_json
 
         output.emit_json(as_json(result))
     else:
         output.emit(text(result))
-    # not into the folder at hand: that may be a function's, and what lies there is part of it
-    page = page or project_paths(file).ensure().root / "bench.html"
     report.write(result, page)
-    output.say(f"\nwrote {page}")
+    output.say(f"\nwrote report to {page}")
 
 
 def _replay(given: str, form: str) -> None:
@@ -121,15 +134,8 @@ def levels(given: str) -> tuple[int, ...]:
     except ValueError:
         found = ()
     if not found or min(found) < 1 or max(found) > 10_000:
-        raise UsageError(f"--concurrency {given}: numbers from 1 to 10000 are expected", hint="such as 1,8,32")
+        raise UsageError(f"--concurrency {given}: not a list of numbers from 1 to 10000", hint="try 1,8,32")
     return found
-
-
-def _everything(settings: Settings, progress: Progress) -> Result:
-    from fnctl import paths
-    from fnctl.bench import suite
-
-    return suite.measure(paths.cache() / "bench" / "projects", settings, progress)
 
 
 def _one(function: str | None, file: Path | None, settings: Settings, progress: Progress) -> Result:
@@ -140,7 +146,9 @@ def _one(function: str | None, file: Path | None, settings: Settings, progress: 
     if function is None:
         names = [known.name for known in project.functions]
         if len(names) != 1:
-            raise UsageError("which function?", hint=f"`fnctl bench NAME`, one of: {', '.join(names)}; or --all")
+            raise UsageError(
+                "this project has several functions", hint=f"name one: fnctl bench {names[0]} ({', '.join(names)})"
+            )
         function = names[0]
     return one.measure(project, function, settings, progress)
 

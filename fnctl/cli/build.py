@@ -4,122 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fnctl import assets
-from fnctl.build import execute
-from fnctl.build.execute import Built
 from fnctl.cli import output
 from fnctl.cli.options import FileOption, Format, FormatOption
-from fnctl.errors import BuildError, NotFound, UsageError
-from fnctl.model import Function, Project, RuntimeSpec
+from fnctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from fnctl.builder.builds import Built
+    from fnctl.builder.plan import Step
+    from fnctl.control.prepare import Selection
 
 
 def build(
     functions: Annotated[
-        list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to build; all where none is named.")
+        list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to build (default: all).")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Build twice, dependencies too, and compare the results.")
+        bool, typer.Option("--verify", help="Build twice, with fresh dependencies, and compare the results.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the steps and do none.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything anew, dependencies too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the steps without running them.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Rebuild everything, including dependencies.")] = False,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Build functions: code, dependencies, and an image to ship. What has not changed is not made again.
+    """Build functions: code, dependencies and a container image. Skips what has not changed.
+
+    The image needs no fnctl to run: it serves the function on $PORT.
 
     \b
     Examples:
       fnctl build
       fnctl build todos --no-cache
       fnctl build --dry-run
-      docker run --rm -p 8080:8080 -e PORT=8080 IMAGE   # an image that `fnctl build` lists
+      docker run --rm -p 8080:8080 -e PORT=8080 IMAGE   # IMAGE is in the output of fnctl build
     """
-    from fnctl import config
+    from fnctl import catalog, config
+    from fnctl.builder.plan import Goal
+    from fnctl.control import prepare
 
     if verify and dry_run:
-        raise UsageError("--verify builds, --dry-run does not", hint="give one of them")
-    runtimes = assets.runtimes()
+        raise UsageError("--verify and --dry-run cannot be used together", hint="use one of them")
+    runtimes = catalog.runtimes()
     project = config.load(Path.cwd(), file, runtimes=runtimes)
     output.notes(project.notes)
-    chosen = _chosen(project, functions or [])
+    selection = prepare.select(project, functions or [], runtimes)
     if dry_run:
-        _show_steps(chosen, runtimes, project, form)
+        _show_steps(prepare.steps(selection, Goal.SHIP, force=no_cache), form)
         return
-    built = None if no_cache or verify else _nothing_to_do(chosen, runtimes, project)
+    built = None if no_cache or verify else prepare.unchanged(selection, Goal.SHIP)
     if built is None:
-        built = _make(chosen, runtimes, project, force=no_cache, verify=verify)
+        built = _make(selection, force=no_cache, verify=verify)
     elif form is Format.TEXT:
-        output.say("nothing has changed since the last build")
+        output.say("nothing changed since the last build")
     _show(built, form)
 
 
-def _chosen(project: Project, names: Sequence[str]) -> list[Function]:
-    known = {function.name: function for function in project.functions}
-    for name in names:
-        if name not in known:
-            raise NotFound(f"no function named {name} in this project", hint=f"there are: {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
-
-
-def _nothing_to_do(
-    functions: Sequence[Function], runtimes: Mapping[str, RuntimeSpec], project: Project
-) -> dict[str, Built] | None:
-    """Every function's last build, where all of them are up to date with an image. Asks no engine, and is quick so.
-
-    Costs: an image that was removed by hand is not missed; `--no-cache` makes it again.
-    """
-    found: dict[str, Built] = {}
-    for function in functions:
-        there = execute.up_to_date(function, assets.runtime_of(function, runtimes), project, shipped=True)
-        if there is None:
-            return None
-        found[function.name] = there
-    return found
-
-
-def _make(
-    functions: Sequence[Function],
-    runtimes: Mapping[str, RuntimeSpec],
-    project: Project,
-    *,
-    force: bool,
-    verify: bool,
-) -> dict[str, Built]:
-    from fnctl.build import layers
+def _make(selection: Selection, *, force: bool, verify: bool) -> dict[str, Built]:
+    from fnctl.control import prepare
     from fnctl.engine.docker import DockerEngine
 
     engine = DockerEngine()
-    used = [runtimes[name] for name in dict.fromkeys(function.runtime for function in functions)]
     try:
         with output.progress() as progress:
-            image = layers.sandbox_image(engine, used, progress)
-            if verify:
-                for function in functions:
-                    different = execute.verify(
-                        function, engine=engine, image=image, runtimes=runtimes, project=project, progress=progress
-                    )
-                    _same_or_fail(function, different)
-            return execute.build(
-                functions, engine=engine, image=image, runtimes=runtimes, project=project, progress=progress,
-                force=force, ship=True,
-            )  # fmt: skip
+            return prepare.to_build(selection, engine, progress, force=force, verify=verify)
     finally:
         engine.close()
-
-
-def _same_or_fail(function: Function, different: Sequence[str]) -> None:
-    if not different:
-        return
-    raise BuildError(
-        f"two builds of {function.name} differ in {len(different)} files",
-        hint="pin every dependency (commit the lock file), and let no install script write times or random names",
-        detail="\n".join(different[:50]) + (f"\n… and {len(different) - 50} more" if len(different) > 50 else ""),
-        code="not_reproducible",
-    )
 
 
 def _show(built: Mapping[str, Built], form: Format) -> None:
@@ -166,14 +118,7 @@ def _cached_words(built: Built) -> str:
     return "dependencies" if built.install_cached else "nothing"
 
 
-def _show_steps(
-    functions: Sequence[Function], runtimes: Mapping[str, RuntimeSpec], project: Project, form: Format
-) -> None:
-    steps = [
-        step
-        for function in functions
-        for step in execute.steps(function, assets.runtime_of(function, runtimes), project, ship=True)
-    ]
+def _show_steps(steps: Sequence[Step], form: Format) -> None:
     if form is Format.JSON:
         output.emit_json(
             [
@@ -182,6 +127,6 @@ def _show_steps(
             ]
         )
         return
-    words = {True: "cached", False: "to do", None: "depends on the folder"}
-    rows = [(step.function, step.action, step.what, words[step.cached]) for step in steps]
+    words = {True: "cached", False: "to do", None: "if needed"}
+    rows = [(step.function or "(all)", step.action, step.what, words[step.cached]) for step in steps]
     output.emit(output.table(("FUNCTION", "STEP", "WHAT", "STATE"), rows))

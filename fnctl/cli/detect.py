@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from fnctl.config.detected import Detected
 
 ManifestOption = Annotated[
-    str | None, typer.Option("--manifest", metavar="FILE", help="The manifest to read, where there are several.")
+    str | None, typer.Option("--manifest", metavar="FILE", help="Manifest to read, if there are several.")
 ]
 RuntimeOption = Annotated[
-    str | None, typer.Option("--runtime", metavar="RUNTIME", help="The runtime, where that is not clear.")
+    str | None, typer.Option("--runtime", metavar="RUNTIME", help="Runtime to use, if several fit.")
 ]
 HandlerOption = Annotated[
-    str | None, typer.Option("--handler", metavar="HANDLER", help="The handler, where that is not clear.")
+    str | None, typer.Option("--handler", metavar="HANDLER", help="Handler to use, if several fit.")
 ]
 ContractOption = Annotated[
-    str | None, typer.Option("--contract", metavar="CONTRACT", help="The contract, where that is not clear.")
+    str | None, typer.Option("--contract", metavar="CONTRACT", help="Contract to use, if several fit.")
 ]
 
 
@@ -38,19 +38,20 @@ class Form(enum.StrEnum):
 
 
 def detect(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to look at; by default this one.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to inspect.")] = Path(),
     manifest: ManifestOption = None,
     runtime: RuntimeOption = None,
     handler: HandlerOption = None,
     contract: ContractOption = None,
     form: Annotated[
-        Form, typer.Option("--output", "-o", help="text for people, yaml for the file alone, json for programs.")
+        Form, typer.Option("--output", "-o", help="Output format; yaml prints only the fnctl.yaml.")
     ] = Form.TEXT,
 ) -> None:
-    """Say what a folder holds, why, and the fnctl.yaml for it. Reads files; imports and runs nothing.
+    """Show what fnctl finds in a folder, and why. Only reads files: it never imports or runs code.
 
-    It looks at the manifests of other platforms first, then at dependencies and code. A fnctl.yaml goes before all of
-    that, and is not looked at here. Where several readings fit, it shows the evidence for each and exits with 2.
+    Looks at manifests of other platforms first (SAM, Serverless Framework, OpenFaaS and others), then at dependencies,
+    then at the code. Ignores an existing fnctl.yaml. If several answers fit, it shows the evidence for each and exits
+    with code 2.
 
     \b
     Examples:
@@ -62,7 +63,7 @@ def detect(
 
     found = look(folder, manifest, runtime, handler, contract)
     if (folder / config.FILE_NAME).is_file():
-        output.say(f"note: there is a {config.FILE_NAME}, which goes before what is found here")
+        output.say(f"note: {config.FILE_NAME} exists, and fnctl run uses it instead of what is found here")
     if form is Form.JSON:
         output.emit_json(as_data(found))
     elif form is Form.YAML:
@@ -75,7 +76,7 @@ def look(
     folder: Path, manifest: str | None, runtime: str | None, handler: str | None, contract: str | None
 ) -> Detected:
     """What is found, with what the options say already. UsageError where an option has a word that nobody knows."""
-    from fnctl import assets
+    from fnctl import catalog
     from fnctl.config.detect import Choice
     from fnctl.config.detected import detect as detected
     from fnctl.config.problems import did_you_mean
@@ -83,8 +84,8 @@ def look(
 
     target = folder.resolve()
     if not target.is_dir():
-        raise UsageError(f"there is no folder {folder}")
-    known = assets.runtimes()
+        raise UsageError(f"no such folder: {folder}")
+    known = catalog.runtimes()
     if runtime is not None and runtime not in known:
         raise UsageError(f"--runtime {runtime}: no such runtime", hint=did_you_mean(runtime, known))
     if contract is not None and contract not in list(Contract):
@@ -97,7 +98,7 @@ def look(
 def as_file(found: Detected) -> str:
     from fnctl.config.detect import written
 
-    return written.text(found.functions, found.source)
+    return written.text(found.functions, found.source, found.env_file)
 
 
 def as_data(found: Detected) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def as_data(found: Detected) -> dict[str, Any]:
 def _show(found: Detected) -> None:
     several = len(found.functions) > 1
     rows = [
-        (name, runtime, finding.handler, finding.contract, finding.path)
+        (name, runtime, finding.starts, finding.contract, finding.path)
         for name, (finding, runtime) in found.functions.items()
     ]
     output.emit(output.table(("FUNCTION", "RUNTIME", "HANDLER", "CONTRACT", "FOLDER"), rows))
@@ -126,9 +127,9 @@ def _show(found: Detected) -> None:
         output.emit(f"\nwhy{f' {name}' if several else ''}:")
         _emit_indented(output.table(("WHERE", "SAYS", "SO"), ((e.where, e.says, e.so) for e in finding.evidence)))
     if found.notes:
-        output.emit("\nto know:")
+        output.emit("\nnotes:")
         _emit_indented("\n".join(f"{note} ({note.hint})" if note.hint else str(note) for note in found.notes))
-    output.emit("\nfnctl.yaml that says the same (`fnctl init --from DIR` writes it):")
+    output.emit("\nas a fnctl.yaml (`fnctl init --from DIR` writes it):")
     _emit_indented(as_file(found).rstrip())
 
 

@@ -16,25 +16,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fnctl import paths
-from fnctl.cli import checks, output
-from fnctl.cli.checks import Finding, Level
-from fnctl.cli.holder import holder
+from fnctl.cli import output
 from fnctl.cli.options import Format, FormatOption
+from fnctl.control import machine_checks as checks
+from fnctl.control.holder import holder
+from fnctl.control.machine_checks import Finding, Level
 from fnctl.errors import EngineError, FnctlError
 
 if TYPE_CHECKING:
-    from fnctl.engine.base import Engine, EngineFacts
+    from fnctl.engine.port import Engine, EngineFacts
 
 COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31;1"}
 
 
 def doctor(
-    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="The port to look at.")] = 8080,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port to check.")] = 8080,
     form: FormatOption = Format.TEXT,
 ) -> int:
-    """Check that this machine can run functions, and how well it keeps them apart from itself.
+    """Check that this machine can run functions, and how well functions are isolated from it.
 
-    Exits with 1 where something fails. A warning tells what could be safer or is not made yet.
+    Exits with 1 if a check fails. A warning shows what could be safer, or what is not set up yet.
 
     \b
     Examples:
@@ -64,7 +65,8 @@ def page(found: list[Finding]) -> str:
 
 def _machine(port: int) -> Iterator[Finding]:
     yield checks.python(sys.version_info[:3], platform.python_version())
-    yield checks.files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield checks.files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # the hard one: `fnctl run` raises the other
+    yield checks.calls(os.geteuid() == 0)
     home = paths.home()
     yield checks.disk(str(home), shutil.disk_usage(_nearest(home)).free)
     yield from checks.home(str(home), _unlinkable(home))
@@ -72,7 +74,8 @@ def _machine(port: int) -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
-    from fnctl.cli import compose
+    from fnctl.control import compose
+    from fnctl.engine import host_rules
 
     try:
         engine = compose.connect()
@@ -81,6 +84,7 @@ def _engine() -> Iterator[Finding]:
         yield checks.no_engine(error.message, error.hint)
         return
     yield from checks.engine(facts)
+    yield checks.egress(host_rules.unable() if facts.local else "the engine is on another machine")
     yield from _engine_disk(facts)
     try:
         yield from _state(engine)
@@ -99,16 +103,18 @@ def _engine_disk(facts: EngineFacts) -> Iterator[Finding]:
 
 
 def _state(engine: Engine) -> Iterator[Finding]:
-    from fnctl.build.base import BASE
-    from fnctl.cli.leftovers import OURS, Inventory, elsewhere, leftovers
-    from fnctl.engine.base import LABEL_ROLE
+    from fnctl.builder.base_image import BASE
+    from fnctl.control.prunable import OURS, Inventory, Scope, elsewhere, leftovers
+    from fnctl.engine.port import LABEL_ROLE
 
     tags = [tag for image in engine.images({**OURS, LABEL_ROLE: "layer"}) for tag in image.tags]
     base = BASE if engine.image(BASE) is not None else None
     yield from checks.images(base, next((tag for tag in tags if tag.startswith("fnctl/sandbox:")), None))
     containers = tuple(engine.list(OURS))
-    there = Inventory(live=_live() | elsewhere(containers, _projects()), containers=containers)
-    yield checks.leftovers(len(list(leftovers(there, everything=False, volumes=False, size=lambda path: 0))))
+    home = paths.home_id()
+    served = frozenset((home, project) for project in _live())
+    there = Inventory(home, live=served | elsewhere(containers, home), containers=containers)
+    yield checks.leftovers(len(list(leftovers(there, Scope(), lambda path: 0))))
 
 
 def _live() -> frozenset[str]:
@@ -121,7 +127,7 @@ def _projects() -> dict[str, Path]:
 
 
 def _port_problem(port: int) -> str | None:
-    from fnctl.cli.run import claim_port
+    from fnctl.cli.claims import claim_port
 
     try:
         claim_port("127.0.0.1", port)

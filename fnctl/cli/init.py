@@ -15,22 +15,24 @@ from fnctl.errors import ConflictError, UsageError
 
 def init(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="The new project's folder; by default this one.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Folder of the new project (default: the current folder).")
     ] = None,
     template: Annotated[
-        str | None, typer.Option("--template", "-t", metavar="TEMPLATE", help="What to start from; see --list.")
+        str | None, typer.Option("--template", "-t", metavar="TEMPLATE", help="Template to copy; --list shows all.")
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the templates and exit.")] = False,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Write a fnctl.yaml for the code in DIR instead; see fnctl detect."),
+        typer.Option(
+            "--from", metavar="DIR", help="Write a fnctl.yaml for the code in DIR instead of copying a template."
+        ),
     ] = None,
     manifest: ManifestOption = None,
     runtime: RuntimeOption = None,
     handler: HandlerOption = None,
     contract: ContractOption = None,
 ) -> None:
-    """Make a new project from a template, or a fnctl.yaml for code that is there. Overwrites nothing.
+    """Create a project from a template, or a fnctl.yaml for existing code. Never overwrites a file.
 
     \b
     Examples:
@@ -49,31 +51,43 @@ def init(
         return
     if source is not None:
         if folder is not None or template is not None:
-            raise UsageError("--from makes a file for code that is there: no FOLDER or --template with it")
+            raise UsageError("--from cannot be used with FOLDER or --template", hint="fnctl init --from DIR")
         _from(source, manifest, runtime, handler, contract)
         return
     if any(each is not None for each in (manifest, runtime, handler, contract)):
-        raise UsageError("--manifest, --runtime, --handler and --contract are for --from", hint="fnctl init --from DIR")
+        raise UsageError("--manifest, --runtime, --handler and --contract need --from", hint="fnctl init --from DIR")
     target, start = (folder or Path()).resolve(), template or "hello-node"
     written = scaffold.create(start, target, function_name(target))
-    output.say(f"made {os.path.relpath(target)}/ from {start}, {len(written)} files")
+    output.say(f"created {os.path.relpath(target)}/ from template {start} ({len(written)} files)")
     _next(target)
 
 
 def _from(source: Path, manifest: str | None, runtime: str | None, handler: str | None, contract: str | None) -> None:
     from fnctl import config
     from fnctl.cli.detect import as_file, look
+    from fnctl.triggers.http.routes import Routes
 
     target = source.resolve() / config.FILE_NAME
     if target.exists() or target.is_symlink():
         shown = os.path.relpath(target)
-        raise ConflictError(f"{shown} is there already", hint="fnctl detect shows what it would be", code="exists")
+        raise ConflictError(
+            f"{shown} already exists", hint="`fnctl detect` shows what fnctl would write", code="exists"
+        )
     found = look(source, manifest, runtime, handler, contract)
     with target.open("x", encoding="utf-8") as file:
         file.write(as_file(found))
+    try:
+        Routes(config.load(target.parent, target).functions)  # what is written can be run, or is not written
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    if found.env_file:
+        output.say(f"note: the functions keep the variables of {found.env_file} (`env_file`)")
+    for told in found.left_out:
+        output.say(f"note: {told}")
     for note in found.notes:
         output.say(f"note: {note}" + (f" ({note.hint})" if note.hint else ""))
-    output.say(f"made {os.path.relpath(target)} with {', '.join(found.functions)}")
+    output.say(f"created {os.path.relpath(target)} with {', '.join(found.functions)}{found.mapped}")
     _next(target.parent)
 
 

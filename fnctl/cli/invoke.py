@@ -14,13 +14,16 @@ from typing import Annotated, Any
 
 import typer
 
-from fnctl.cli import client, output
-from fnctl.cli.holder import holder
+from fnctl.cli import output
+from fnctl.cli.absence import not_running
 from fnctl.cli.options import FileOption, Format, FormatOption, duration, project_paths
-from fnctl.errors import UsageError
+from fnctl.control import client
+from fnctl.control.holder import holder
+from fnctl.errors import FnctlError, UsageError
 
 EXIT_FAILED = 1
 EXIT_TIMEOUT = 124
+ACCEPT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,63 +37,101 @@ class Request:
 
 
 def invoke(
-    name: Annotated[str, typer.Argument(metavar="FUNCTION", help="The function.")],
+    name: Annotated[str, typer.Argument(metavar="FUNCTION", help="Function to call.")],
     data: Annotated[
-        str | None, typer.Option("--data", "-d", help="The body: text, @FILE, or - for stdin.", metavar="DATA")
+        str | None, typer.Option("--data", "-d", help="Request body: text, @FILE, or - for stdin.", metavar="DATA")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", "-X", metavar="METHOD", help="Default GET, with a body POST.")
+        str | None,
+        typer.Option("--method", "-X", metavar="METHOD", help="HTTP method (default: GET, or POST with --data)."),
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", metavar="HEADER", help="A header, `Name: value`. May be repeated."),
+        typer.Option("--header", "-H", metavar="HEADER", help="Request header, `Name: value`. Repeatable."),
     ] = None,
-    path: Annotated[
-        str, typer.Option("--path", metavar="PATH", help="The path in the function, with its query.")
-    ] = "/",
+    path: Annotated[str, typer.Option("--path", metavar="PATH", help="Path and query of the request.")] = "/",
     timeout: Annotated[
-        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the answer.")
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the response.")
     ] = "15m",
+    later: Annotated[
+        bool, typer.Option("--async", help="Have the call made later, with retries; print its id and return.")
+    ] = False,
+    delay: Annotated[
+        str | None, typer.Option("--delay", metavar="DURATION", help="With --async: not before this long from now.")
+    ] = None,
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> int:
-    """Call one function and print its answer. Where no service runs, one is brought up for this call alone.
+    """Call one function and print its response. Works without `fnctl run`: the function is then started for this call.
 
-    Exits with 1 where the answer is a 5xx, and with 124 where it is a 504 (timeout).
+    Exits with 1 if the response is a 5xx, and with 124 if it is a 504 (timeout). With --async, a running service is
+    needed, and `fnctl queue show` tells what became of the call.
 
     \b
     Examples:
       fnctl invoke hello
       fnctl invoke todos --path /api/todos -d '{"title": "milk"}'
       fnctl invoke thumbnail -d @photo.jpg -H 'Content-Type: image/jpeg' > small.jpg
+      fnctl invoke mail --async --delay 10m -d '{"to": "a@example.org"}'
     """
     request = asked(data, method, header or [], path)
+    if delay is not None and not later:
+        raise UsageError("--delay needs --async", hint="only a call that is made later can wait")
+    if later:
+        return _accept(name, request, delay, file, form)
     wait_s = duration("--timeout", timeout)
-    with _door(name, file) as door:
+    with _gateway_socket(name, file) as socket:
         target = f"/{name}{request.target}"
         with client.send(
-            door, request.method, target, headers=request.headers, body=request.body, timeout_s=wait_s
+            socket, request.method, target, headers=request.headers, body=request.body, timeout_s=wait_s
         ) as response:
             _print(response, form)
             return verdict(response.status)
 
 
+def _accept(name: str, request: Request, delay: str | None, file: Path | None, form: Format) -> int:
+    paths = project_paths(file)
+    headers = {**request.headers, "Prefer": "respond-async"}
+    if delay is not None:
+        duration("--delay", delay)
+        headers["X-Fnctl-Delay"] = delay
+    target = f"/{name}{request.target}"
+    try:
+        with client.send(
+            paths.gateway_socket, request.method, target, headers=headers, body=request.body, timeout_s=ACCEPT_S
+        ) as response:
+            body = b"".join(response.chunks())
+    except client.NotListening:
+        raise not_running(paths, file) from None
+    said = json.loads(body)
+    if response.status != 202:
+        _print_refusal(said)
+        return verdict(response.status) or EXIT_FAILED
+    output.emit_json(said) if form is Format.JSON else output.emit(said["id"])
+    return 0
+
+
+def _print_refusal(said: Mapping[str, Any]) -> None:
+    told = said["error"]
+    output.error(FnctlError(told["message"], hint=told.get("hint"), code=told["code"]))
+
+
 @contextlib.contextmanager
-def _door(name: str, file: Path | None) -> Iterator[Path]:
+def _gateway_socket(name: str, file: Path | None) -> Iterator[Path]:
     """The gateway's socket of the running service, else of one that lives as long as this call."""
     paths = project_paths(file)
     if holder(paths.lock) is not None:
         yield paths.gateway_socket
         return
     from fnctl import config
-    from fnctl.cli import compose
+    from fnctl.control import compose
 
     project = config.load(Path.cwd(), file)
     with contextlib.ExitStack() as lifetime:
         # The progress ends before the answer is printed: on a terminal its last drawing would wipe the answer out.
         with output.progress() as progress:
-            door = lifetime.enter_context(compose.one_shot(project, name, progress))
-        yield door
+            socket = lifetime.enter_context(compose.one_shot(project, name, progress))
+        yield socket
 
 
 def asked(data: str | None, method: str | None, headers: Sequence[str], path: str) -> Request:
@@ -100,7 +141,7 @@ def asked(data: str | None, method: str | None, headers: Sequence[str], path: st
     if body is not None and not any(name.lower() == "content-type" for name in parsed):
         parsed["Content-Type"] = _content_type(body)
     if not path.startswith("/") or re.search(r"[\x00-\x20\x7f]", path):
-        raise UsageError(f"--path {path!r} is not a path", hint="it starts with / and has spaces written as %20")
+        raise UsageError(f"--path {path!r} is not a path", hint="start it with / and write spaces as %20")
     return Request((method or ("GET" if body is None else "POST")).upper(), path, parsed, body)
 
 
@@ -120,7 +161,7 @@ def _body(data: str | None) -> bytes | None:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\x00]", value):
-        raise UsageError(f"-H {text!r} is not a header", hint="-H 'Name: value'")
+        raise UsageError(f"--header {text!r} is not a header", hint="write -H 'Name: value'")
     return name, value.strip()
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fnctl.cli import output
+from fnctl.cli.ps import services_table
 
 if TYPE_CHECKING:
-    from fnctl.cli.compose import Stack
+    from fnctl.control.compose import Stack
 
 REFRESH_S = 0.5
 AROUND = 5  # lines of the page beside a row a function, and the cursor's own
@@ -35,20 +36,31 @@ async def watch(stack: Stack) -> None:
 
 
 def page(status: Mapping[str, Any], rate: float, lines: int) -> str:
-    """The view as text: a row a function, a line for the pool. Where `lines` are too few, only functions in use."""
+    """The view: a row a function, one a service, a line for the pool. Where `lines` are too few, functions in use."""
     functions = status["functions"]
-    room = lines - AROUND
+    services = status.get("services") or []
+    room = lines - AROUND - (len(services) + 2 if services else 0)
     shown = functions if len(functions) <= room else [row for row in functions if row["instances"] or row["queued"]]
     shown = shown[: max(0, room)]
     rows = [
-        (row["name"], row["model"], row["version"], row["instances"], row["in_flight"], row["queued"]) for row in shown
+        (
+            row["name"],
+            row["model"],
+            row["version"],
+            row["instances"],
+            row["in_flight"],
+            row["queued"],
+            row["errors"],
+        )
+        for row in shown
     ]
     more = f"\n… and {len(functions) - len(shown)} more" if len(shown) < len(functions) else ""
     pool = status["pool"]
     memory = sum(row["memory_mb"] or 0 for row in status["instances"])
     return (
-        output.table(("FUNCTION", "MODEL", "VERSION", "INSTANCES", "IN FLIGHT", "QUEUED"), rows)
+        output.table(("FUNCTION", "MODEL", "VERSION", "INSTANCES", "IN FLIGHT", "QUEUED", "ERRORS"), rows)
         + more
+        + (f"\n\n{services_table(services)}" if services else "")
         + f"\n\npool {pool['base']} base + {pool['runtime']} runtime of {pool['target']}"
-        + f"   {rate:.0f} requests/s   {status['requests']} in all   {memory:.0f} MB   Ctrl-C stops"
+        + f"   {rate:.0f} requests/s   {status['requests']} requests in total   {memory:.0f} MB   Ctrl-C to stop"
     )

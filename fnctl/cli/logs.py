@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.options import Format, FormatOption, not_running, project_paths
+from fnctl.cli.absence import not_running
+from fnctl.cli.options import Format, FormatOption, project_paths
 from fnctl.config.units import duration_s
 from fnctl.errors import NotFound, UsageError
 
@@ -19,24 +21,27 @@ TIMES = ("queue", "container", "runtime", "load", "handler")
 
 def logs(
     function: Annotated[
-        str | None, typer.Argument(metavar="FUNCTION", help="The function; all where left out.")
+        str | None, typer.Argument(metavar="FUNCTION", help="Function or service to show (default: all).")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow new output, until Ctrl-C.")] = False,
     tail: Annotated[
-        int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Only the last N entries.")
+        int | None, typer.Option("--tail", "-n", min=0, metavar="N", help="Show only the last N entries.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: `10m` (ago), or a time (ISO 8601).")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Show entries since a duration ago (`10m`) or a time (ISO 8601)."),
     ] = None,
     invocation: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Only of the invocation with this id.")
+        str | None, typer.Option("--id", metavar="ID", help="Show only the invocation with this ID.")
     ] = None,
     form: FormatOption = Format.TEXT,
-    file: Annotated[Path | None, typer.Option("--file", envvar="FNCTL_FILE", help="The fnctl.yaml to use.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", envvar="FNCTL_FILE", help="fnctl.yaml to use, or its folder.")
+    ] = None,
 ) -> None:
-    """Show what functions printed, and a receipt for each invocation.
+    """Show the output of functions and services, and a receipt for each invocation.
 
-    A receipt says how the invocation started, how long each part of it took, what it used, and how it ended.
+    A receipt shows how the invocation started, how long each part took, the CPU time and memory used, and the result.
 
     \b
     Examples:
@@ -46,24 +51,40 @@ def logs(
     """
     import json
 
-    from fnctl.runtime.logread import read
+    from fnctl.records.reader import read
 
     paths = project_paths(file)
     if not paths.logs.is_dir():
-        raise not_running(paths)
+        raise not_running(paths, file)
     if function is not None and not follow and not (paths.logs / f"{function}.jsonl").exists():
-        raise NotFound(f"no logs of a function `{function}`", hint=_known(paths.logs))
+        raise NotFound(f"no logs for a function or service `{function}`", hint=_known(paths.logs))
     begin = None if since is None else moment(since, time.time())
-    for entry in read(paths.logs, function, since=begin, tail=tail, follow=follow):
-        if invocation is None or entry.get("id") == invocation:
-            output.emit(json.dumps(entry) if form is Format.JSON else shown(entry))
-            if follow:
-                output.flush()
+    entries = read(paths.logs, function, since=begin, tail=tail if invocation is None else None, follow=follow)
+    if invocation is not None:
+        entries = _of(entries, invocation, tail, follow=follow)
+    for entry in entries:
+        output.emit(json.dumps(entry) if form is Format.JSON else shown(entry))
+        if follow:
+            output.flush()
+
+
+def _of(
+    entries: Iterator[dict[str, Any]], invocation: str, tail: int | None, *, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """Those of one invocation. NotFound where there is none: an empty answer would look like a quiet function."""
+    own = (entry for entry in entries if entry.get("id") == invocation)
+    if follow:
+        return own
+    found = list(own)
+    if not found:
+        hint = "it is in the receipt, and in the response as X-Fnctl-Invocation-Id; only the last logs are kept"
+        raise NotFound(f"no logs of an invocation `{invocation}`", hint=hint)
+    return iter(found if tail is None else found[len(found) - min(tail, len(found)) :])
 
 
 def _known(folder: Path) -> str:
     names = sorted(path.stem for path in folder.glob("*.jsonl"))
-    return f"there are logs of: {', '.join(names)}" if names else "no function has logs yet"
+    return f"functions with logs: {', '.join(names)}" if names else "no function has logs yet"
 
 
 def moment(text: str, now: float) -> float:
@@ -75,7 +96,7 @@ def moment(text: str, now: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise UsageError(f"--since: `{text}` is no time", hint="10m, 2h, or 2030-01-31T09:00:00") from error
+        raise UsageError(f"--since: `{text}` is not a time", hint="try 10m, 2h or 2030-01-31T09:00:00") from error
 
 
 def shown(entry: dict[str, Any]) -> str:
@@ -94,7 +115,7 @@ def receipt(entry: dict[str, Any]) -> str:
     parts = [
         str(entry.get("status", "-")),
         f"{entry.get('method', '')} {entry.get('path', '')}".strip(),
-        entry.get("start") or "unstarted",
+        entry.get("start") or "not started",
         f"{_ms(entry.get('total_ms'))} ms ({times})",
         f"cpu {_ms(entry.get('cpu_ms'))} ms",
         f"peak {_mb(entry.get('peak_memory_mb'))}",

@@ -10,7 +10,7 @@ import typer
 
 from fnctl import config
 from fnctl.config.units import duration_s
-from fnctl.errors import NotFound, UsageError
+from fnctl.errors import UsageError
 from fnctl.paths import ProjectPaths
 
 
@@ -23,22 +23,16 @@ class Format(enum.StrEnum):
 
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", "-f", envvar="FNCTL_FILE", help="The fnctl.yaml to use, or the folder of one."),
+    typer.Option("--file", "-f", envvar="FNCTL_FILE", help="fnctl.yaml to use, or its folder."),
 ]
-FormatOption = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs.")]
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
 
 
 def project_paths(file: Path | None) -> ProjectPaths:
     """The state of the project here. Parses nothing: a broken file must not keep a service from being stopped."""
     found = config.find(Path.cwd(), file)
     root = found.parent if found else Path.cwd()
-    return ProjectPaths.of(config.project_id(root))
-
-
-def not_running(paths: ProjectPaths) -> NotFound:
-    """The error of a verb that needs the running service of this project."""
-    where = "in this project" if paths.root.exists() else "here, and nothing ever has"
-    return NotFound(f"nothing runs {where}", hint="`fnctl run` serves the functions of the project in this folder")
+    return ProjectPaths.of(config.project_id(root, file))
 
 
 def duration(option: str, text: str) -> float:

@@ -38,6 +38,14 @@ def emit_json(value: object) -> None:
     emit(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def emit_error(failure: FnctlError) -> None:
+    """As JSON, on one line: what reads JSON lines reads it, too."""
+    fields = {"code": failure.code, "message": failure.message, "hint": failure.hint, "detail": failure.detail}
+    emit(
+        json.dumps({"error": {name: value for name, value in fields.items() if value is not None}}, ensure_ascii=False)
+    )
+
+
 def flush() -> None:
     """Let a reader at the other end of a pipe see what was emitted, now."""
     sys.stdout.flush()
@@ -58,7 +66,16 @@ def notes(texts: Iterable[str]) -> None:
 
 def error(failure: FnctlError) -> None:
     """`error: …`, the evidence indented, then a blank line and the hint."""
-    parts = [f"{_paint('error:', '31;1', sys.stderr)} {failure.message}"]
+    _tell(_paint("error:", "31;1", sys.stderr), failure)
+
+
+def warning(failure: FnctlError) -> None:
+    """Like an error, of what goes on nevertheless."""
+    _tell(_paint("warning:", "33;1", sys.stderr), failure)
+
+
+def _tell(word: str, failure: FnctlError) -> None:
+    parts = [f"{word} {failure.message}"]
     if failure.detail:
         parts.append("\n".join(f"  {printable(line)}" for line in failure.detail.rstrip().splitlines()))
     if failure.hint:
@@ -74,6 +91,11 @@ def printable(text: str, colour: bool = False) -> str:
 def paint(text: str, style: str) -> str:
     """`text` in an ANSI style ("31;1") where stdout shows colours, else as it is."""
     return _paint(text, style, sys.stdout)
+
+
+def stress(text: str) -> str:
+    """What is bad news, in what is said."""
+    return _paint(text, "31", sys.stderr)
 
 
 def _paint(text: str, style: str, stream: TextIO) -> str:
@@ -166,18 +188,19 @@ class PlainProgress:
 
     def start(self, step: str) -> None:
         self._steps.begin(step)
-        self._write(f"start   {step}")
+        self._write(step)
 
     def line(self, step: str, text: str) -> None:
         self._steps.keep(step, text)
 
     def done(self, step: str, note: str = "") -> None:
         took, _ = self._steps.end(step)
-        self._write(f"done    {_ended(step, note, took)}")
+        self._write(f"{step}: done{f', {note}' if note else ''} ({took:.1f} s)")
 
     def failed(self, step: str, note: str = "") -> None:
         took, lines = self._steps.end(step)
-        self._write("\n".join([f"failed  {_ended(step, note, took)}", *(f"        {line}" for line in lines)]))
+        said = f"{step}: failed{f', {note}' if note else ''} ({took:.1f} s)"
+        self._write("\n".join([said, *(f"  {line}" for line in lines)]))
 
     def _write(self, text: str) -> None:
         self._stream.write(text + "\n")

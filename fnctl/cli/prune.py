@@ -11,47 +11,70 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.options import Format, FormatOption
+from fnctl.cli.options import FileOption, Format, FormatOption, project_paths
 from fnctl.errors import FnctlError, UsageError
 
 if TYPE_CHECKING:
-    from fnctl.cli.leftovers import Leftover
-    from fnctl.engine.base import Engine
+    from fnctl.control.prunable import Leftover
+    from fnctl.engine.port import Engine
 
 
 def prune(
     everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Also images, bundles and caches that a next run would use again.")
+        bool, typer.Option("--all", "-a", help="Also remove images, bundles and caches that the next run would reuse.")
     ] = False,
     volumes: Annotated[
-        bool, typer.Option("--volumes", help="Also the volumes of services: their data is lost.")
+        bool, typer.Option("--volumes", help="Also remove the volumes of services. Their data is lost.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    machine: Annotated[
+        bool, typer.Option("--machine", help="Look at all projects, and at what they share, not only at this project.")
+    ] = False,
+    home: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--home",
+            metavar="ID",
+            help="With --machine: also what this other fnctl home made, or `all`. Repeatable.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     form: FormatOption = Format.TEXT,
+    file: FileOption = None,
 ) -> int:
-    """Remove what fnctl made and nothing uses any more: containers, networks, images, bundles. Nothing else.
+    """Remove unused containers, networks, images and bundles of this project, or with --machine of all.
 
-    What a running service uses stays, of whichever project.
+    Never removes what a running project uses, nor anything that fnctl did not make. What another user or another
+    FNCTL_HOME made is kept unless its home is named.
 
     \b
     Examples:
       fnctl prune --dry-run
       fnctl prune --all --volumes --yes
+      fnctl prune --machine
     """
-    from fnctl.cli import compose
-    from fnctl.cli.holder import holder
-    from fnctl.cli.leftovers import disk_size, leftovers, take_inventory
+    from fnctl.control import compose
+    from fnctl.control.holder import holder
+    from fnctl.control.prunable import Scope, disk_size, leftovers, others, take_inventory
 
+    if home and not machine:
+        raise UsageError("--home needs --machine", hint="fnctl prune --machine --home ID")
     engine = compose.connect()
     there = take_inventory(engine, holder)
-    found = list(leftovers(there, everything=everything, volumes=volumes, size=disk_size))
+    project = None if machine else project_paths(file).root.name
+    scope = Scope(project, everything, volumes, frozenset(home or ()))
+    found = list(leftovers(there, scope, disk_size))
     if form is Format.JSON:
         output.emit_json([asdict(each) for each in found])
     elif found:
         output.emit(listing(found))
+    if machine and (kept := others(there, scope, disk_size)):
+        output.say(kept_of_others(kept))
     if not found or dry_run:
-        output.say("nothing to remove" if not found else f"would remove {total(found)}")
+        nothing = (
+            "nothing to remove" if machine else "nothing to remove of this project; --machine looks at all of them"
+        )
+        output.say(f"would remove {total(found)}" if found else nothing)
         return 0
     if not yes:
         _ask(found)
@@ -61,8 +84,30 @@ def prune(
 
 
 def listing(found: Sequence[Leftover]) -> str:
-    rows = [(each.kind, each.name, output.megabytes(each.size_bytes) if each.size_bytes else None) for each in found]
-    return output.table(("KIND", "NAME", "SIZE"), rows)
+    rows = [
+        (
+            each.kind,
+            each.name,
+            output.megabytes(each.size_bytes) if each.size_bytes else None,
+            each.user,
+            each.folder,
+        )
+        for each in found
+    ]
+    return output.table(("KIND", "NAME", "SIZE", "OWNER", "FOLDER"), rows)
+
+
+def kept_of_others(kept: Sequence[Leftover]) -> str:
+    """A line for each home that is not named, with whose it is and how to name it."""
+    lines = []
+    for home in dict.fromkeys(each.home for each in kept):
+        of_home = [each for each in kept if each.home == home]
+        users = ", ".join(dict.fromkeys(each.user for each in of_home if each.user)) or "unknown"
+        folders = ", ".join(dict.fromkeys(each.folder for each in of_home if each.folder)) or "unknown folder"
+        lines.append(
+            f"kept {total(of_home)} of another fnctl home ({users}: {folders}); --home {home} removes them too"
+        )
+    return "\n".join(lines)
 
 
 def total(found: Sequence[Leftover]) -> str:
@@ -81,7 +126,7 @@ def _plural(kind: str, count: int) -> str:
 def _ask(found: Sequence[Leftover]) -> None:
     """Typer aborts on no."""
     if not sys.stdin.isatty():
-        raise UsageError("removing needs a yes, and nobody can be asked here", hint="fnctl prune --yes")
+        raise UsageError("not a terminal: cannot ask for confirmation", hint="pass --yes to confirm")
     typer.confirm(f"remove {total(found)}?", abort=True, err=True)
 
 
@@ -105,7 +150,7 @@ def _remove(each: Leftover, engine: Engine) -> None:
     if each.kind in removers:
         removers[each.kind](each.target)
         return
-    from fnctl.build import store
+    from fnctl.builder import store
 
     path = Path(each.target)
     if path.is_dir() and not path.is_symlink():

@@ -7,18 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from fnctl.cli import client, output
-from fnctl.cli.options import FileOption, Format, FormatOption, not_running, project_paths
+from fnctl.cli import output
+from fnctl.cli.absence import not_running
+from fnctl.cli.options import FileOption, Format, FormatOption, project_paths
+from fnctl.control import client
 
 WATCH_S = 1.0
 
 
 def ps(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second, until Ctrl-C.")] = False,
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> None:
-    """List the instances of the running service, pooled and loaded, with their tier, state, age and memory.
+    """List what runs of this project: instances with a function, instances waiting in the pool, and services.
 
     \b
     Examples:
@@ -30,7 +32,7 @@ def ps(
         try:
             status = client.admin(paths.admin_socket, "GET", "/v1/status")
         except client.NotListening:
-            raise not_running(paths) from None
+            raise not_running(paths, file) from None
         if watch and form is Format.TEXT:
             output.clear()
         output.emit_json(status) if form is Format.JSON else output.emit(page(status))
@@ -49,7 +51,27 @@ def page(status: dict[str, Any]) -> str:
     )
     headers = ("INSTANCE", "FUNCTION", "RUNTIME", "TIER", "STATE", "AGE", "IDLE", "IN FLIGHT", "MEMORY", "SERVED")
     instances = sorted(status["instances"], key=lambda each: (each["function"] or "~", each["tier"], each["id"]))
-    return f"{first}\n\n{output.table(headers, [_row(each) for each in instances])}"
+    page = f"{first}\n\n{output.table(headers, [_row(each) for each in instances])}"
+    services = status.get("services")  # not of a run of an older version
+    return f"{page}\n\n{services_table(services)}" if services else page
+
+
+def services_table(services: list[dict[str, Any]]) -> str:
+    """A row a service: where it is, how long it is so, and why it is down."""
+    headers = ("SERVICE", "TYPE", "STATE", "FOR", "RESTARTS", "ADDRESS", "FOUND")
+    rows = [
+        (
+            each["name"],
+            each["type"],
+            each["state"],
+            span(each["age_s"]),
+            each["restarts"],
+            " ".join(f"{each['address']}:{port}" for port in each["ports"]) if each["address"] else None,
+            each["found"],
+        )
+        for each in services
+    ]
+    return output.table(headers, rows)
 
 
 def _row(each: dict[str, Any]) -> tuple[object, ...]:

@@ -7,52 +7,79 @@ from typing import Annotated
 
 import typer
 
-from fnctl import assets, paths
-from fnctl.cli import compose, output
-from fnctl.engine import install
-from fnctl.engine.base import Engine
+from fnctl import catalog, paths
+from fnctl.cli import output
+from fnctl.control import compose, pacing
+from fnctl.engine import provision as install
+from fnctl.engine.port import Engine
 from fnctl.errors import BuildError, EngineUnavailable, UsageError
 from fnctl.model import RuntimeSpec
+from fnctl.pace import Pace
 from fnctl.progress import Progress
 
+SLOW = 2.0  # times the usual: worth a word
 DAEMON_LOG = "dockerd.log"
 
 
 def setup(
     runtime: Annotated[
         list[str] | None,
-        typer.Option("--runtime", metavar="RUNTIME", help="Add a runtime to the image, e.g. node22. May be repeated."),
+        typer.Option("--runtime", metavar="RUNTIME", help="Also include this runtime, for example node22. Repeatable."),
     ] = None,
     no_install: Annotated[
-        bool, typer.Option("--no-install", help="Install and start nothing; say what is missing.")
+        bool, typer.Option("--no-install", help="Install and start nothing; only report what is missing.")
     ] = False,
 ) -> None:
-    """Make this machine ready: a Docker Engine, the base image and the sandbox image.
+    """Prepare this machine: Docker Engine, base image and sandbox image.
 
-    An engine that answers is used as it is. Where there is none, on Debian or Ubuntu and as root (or with sudo), Docker
-    is installed and started. Done once, the same command only checks, in less than a second.
+    Uses the Docker Engine that is running. If there is none, installs and starts Docker (on Debian and Ubuntu, as root
+    or with sudo). When everything is ready, it only checks, and measures how fast containers start here: a few
+    seconds. Run it again when the machine has changed.
 
-    Example: fnctl setup --runtime node22
+    \b
+    Examples:
+      fnctl setup
+      fnctl setup --runtime node22
     """
-    from fnctl.build import layers
+    from fnctl.builder import layer_images as layers
 
-    wanted = chosen(runtime or [], assets.runtimes())
+    wanted = chosen(runtime or [], catalog.runtimes())
     with output.progress() as progress:
         engine = ready_engine(progress, may_install=not no_install)
         try:
             _base(engine, progress, may_install=not no_install)
             image = layers.sandbox_image(engine, wanted, progress)
+            pace = _measure(engine, image, wanted, progress)
         finally:
             engine.close()
+    if pace.factor >= SLOW:
+        output.say(f"this machine is slow: deadlines are {pace.factor:.1f} times the usual")
     output.say(f"ready: {image} ({', '.join(f'{spec.name} {spec.version}' for spec in wanted)})")
+
+
+def _measure(engine: Engine, image: str, runtimes: list[RuntimeSpec], progress: Progress) -> Pace:
+    """How long containers and runtimes take here; kept for the runs to come."""
+    step = "Measuring this machine"
+    progress.start(step)
+    try:
+        pace = pacing.measure(engine, image, runtimes)
+        pacing.write(pace)
+    except OSError as error:
+        progress.failed(step)
+        raise paths.no_home(error) from error
+    except BaseException:
+        progress.failed(step)
+        raise
+    progress.done(step)
+    return pace
 
 
 def chosen(extra: list[str], known: dict[str, RuntimeSpec]) -> list[RuntimeSpec]:
     """The default runtimes and those asked for. UsageError names those there are."""
     for name in extra:
         if name not in known:
-            raise UsageError(f"no runtime named {name}", hint=f"there are: {', '.join(sorted(known))}")
-    names = dict.fromkeys([*(spec.name for spec in assets.default_runtimes()), *extra])
+            raise UsageError(f"no runtime named `{name}`", hint=f"available: {', '.join(sorted(known))}")
+    names = dict.fromkeys([*(spec.name for spec in catalog.default_runtimes()), *extra])
     return [known[name] for name in names]
 
 
@@ -73,7 +100,7 @@ def ready_engine(progress: Progress, *, may_install: bool) -> Engine:
     except BaseException:
         progress.failed(install.STEP)
         raise
-    progress.done(install.STEP, "started")
+    progress.done(install.STEP, "running")
     return compose.connect()
 
 
@@ -96,15 +123,15 @@ def _answers() -> bool:
 
 def _base(engine: Engine, progress: Progress, *, may_install: bool) -> None:
     """The base image; where it has to be bootstrapped and the tool for that is missing, the tool first."""
-    from fnctl.build import layers
-    from fnctl.build.base import NO_BOOTSTRAP
+    from fnctl.builder import layer_images as layers
+    from fnctl.builder.base_image import NO_BOOTSTRAP
 
     try:
         layers.base_image(engine, progress)
     except BuildError as error:
         if error.code != NO_BOOTSTRAP or not may_install:
             raise
-        step = "install mmdebstrap"
+        step = "Installing mmdebstrap"
         progress.start(step)
         try:
             commands = install.apt_install(install.look(os.environ), install.BOOTSTRAP_PACKAGES)

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
-from fnctl.cli import client, output
-from fnctl.cli.holder import holder
+from fnctl.cli import output
+from fnctl.cli.absence import runs_elsewhere
 from fnctl.cli.options import FileOption, duration, project_paths
+from fnctl.control import client
+from fnctl.control.holder import holder
 from fnctl.errors import DeadlineExceeded, FnctlError
 from fnctl.paths import ProjectPaths
 
@@ -20,13 +22,13 @@ POLL_S = 0.1
 
 
 def stop(
-    force: Annotated[bool, typer.Option("--force", help="Do not wait for the requests that run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do not wait for in-flight requests.")] = False,
     timeout: Annotated[
-        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for its end.")
+        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait until everything has stopped.")
     ] = "60s",
     file: FileOption = None,
 ) -> None:
-    """Stop the running service of this project: it takes no more requests, ends those that run, removes its containers.
+    """Stop the running functions of this project: accept no new requests, finish in-flight ones, remove containers.
 
     \b
     Examples:
@@ -37,18 +39,20 @@ def stop(
     paths = project_paths(file)
     pid = holder(paths.lock)
     if pid is None:
-        output.say("nothing runs in this project")
+        if (there := runs_elsewhere(file)) is not None:
+            raise there
+        output.say("this project is not running")
         return
     _ask(paths, force, pid)
     with output.progress() as progress:
-        step = f"stop pid {pid}"
+        step = f"Stopping fnctl run (pid {pid})"
         progress.start(step)
         if _ended(paths, wait_s):
-            progress.done(step, "no container is left")
+            progress.done(step, "all containers removed")
             return
-        progress.failed(step, f"still there after {timeout}")
-    hint = "fnctl stop --force" if not force else f"kill -9 {pid}; its sandboxes end by themselves within 30 s"
-    raise DeadlineExceeded(f"the service (pid {pid}) did not end within {timeout}", hint=hint)
+        progress.failed(step, f"still running after {timeout}")
+    hint = "try `fnctl stop --force`" if not force else f"`kill -9 {pid}`; its containers are removed within 30 s"
+    raise DeadlineExceeded(f"fnctl run (pid {pid}) did not stop within {timeout}", hint=hint)
 
 
 def _ask(paths: ProjectPaths, force: bool, pid: int) -> None:
@@ -58,7 +62,7 @@ def _ask(paths: ProjectPaths, force: bool, pid: int) -> None:
     except FnctlError as failure:
         if not pid:
             raise
-        output.say(f"the service does not answer ({failure.message}); sending it a signal")
+        output.say(f"fnctl run (pid {pid}) does not answer ({failure.message}); sending SIGTERM")
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fnctl.config.locate import FILE_NAME, find, project_id
-from fnctl.model import Project, RuntimeSpec
+from fnctl.config.locate import FILE_NAME, find, here, project_id
+from fnctl.model import Project, RuntimeSpec, ServiceType
 
-__all__ = ["FILE_NAME", "find", "load", "project_id", "schema"]
+__all__ = ["FILE_NAME", "find", "here", "load", "project_id", "schema"]
 
 
 def load(
@@ -23,20 +23,22 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     runtimes: Mapping[str, RuntimeSpec] | None = None,
+    services: Mapping[str, ServiceType] | None = None,
 ) -> Project:
     """The project of `file`, or of the nearest `fnctl.yaml` at or above `start`, or of the app found in `start`.
 
     `environ` fills `${VAR}` (default: the process's), and where it does not, the `.env` beside the file does;
-    `runtimes` are the known ones (default: those shipped).
+    `runtimes` and types of `services` are the known ones (default: those shipped).
     Raises ConfigError with every problem found, each with file and line; NotFound where there is no project at all.
     """
     from fnctl.config.assemble import load_project
 
-    return load_project(start, file, os.environ if environ is None else environ, runtimes)
+    return load_project(start, file, os.environ if environ is None else environ, runtimes, services)
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `fnctl.yaml`."""
+    from fnctl import catalog
     from fnctl.config.keys import json_schema
 
-    return json_schema()
+    return json_schema(catalog.service_types())

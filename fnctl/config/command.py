@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from pathlib import Path
 
 # Where dependencies are installed when the function is built: what lies there is not in the folder yet.
 _BUILT = ("node_modules/", ".fnctl/")
+_SHELLS = {"sh", "bash", "dash", "zsh", "ash"}
+_LINE = 4096
 
 
 def command_words(value: object) -> tuple[str, ...]:
@@ -33,6 +36,21 @@ def command_words(value: object) -> tuple[str, ...]:
     return words
 
 
+def windows_script(words: tuple[str, ...], folder: Path) -> str | None:
+    """The first word that is a script of the folder with Windows' line endings: no kernel finds an interpreter whose
+    name ends in a carriage return, and shells take that for a part of each word."""
+    shell = os.path.basename(words[0]) in _SHELLS  # noqa: PTH119
+    for at, word in enumerate(words):
+        path = folder / word
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_file() and path.resolve().is_relative_to(folder):
+                with path.open("rb") as file:
+                    line = file.readline(_LINE)
+                if line.endswith(b"\r\n") and (line.startswith(b"#!") or (shell and at > 0)):
+                    return word
+    return None
+
+
 def unfit_program(word: str, folder: Path) -> tuple[str, str] | None:
     """What is wrong with a command's first word, and a hint. Only a word with a slash is a file of the folder; what
     stands on the PATH shows in the sandbox."""
@@ -40,9 +58,10 @@ def unfit_program(word: str, folder: Path) -> tuple[str, str] | None:
         return None
     path = (folder / word).resolve()
     if not path.is_relative_to(folder):
-        return f"`{word}` is outside of its folder", "put the program into `path`"
+        return f"`{word}` is outside of its folder", "put the program into the folder `path`"
     if not path.is_file():
-        return f"`{word}` is not in {folder.name}/", "a word with a slash is a file in `path`; one without, on the PATH"
+        hint = "with a slash it must be a file in the folder `path`; without one it is looked up in PATH"
+        return f"`{word}` is not in {folder.name}/", hint
     if not os.access(path, os.X_OK):
-        return f"`{word}` may not be executed", f"chmod +x {word}"
+        return f"`{word}` is not executable", f"chmod +x {word}"
     return None

@@ -5,18 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from fnctl.catalog import command_runtime
+from fnctl.config.chosen import chosen
 from fnctl.config.detect import Choice, Detection, Finding, look
 from fnctl.config.detect.doubt import doubt
+from fnctl.config.detect.manifests.words import name_of
 from fnctl.config.detect.written import Written
+from fnctl.config.keys import MIN_MEMORY_MB
 from fnctl.config.locate import FILE_NAME
 from fnctl.config.nearest import nearest
 from fnctl.config.problems import Problem, failure
 from fnctl.errors import NotFound
 from fnctl.model import RuntimeSpec
 
-HINT = f"fnctl init makes a project; fnctl looks for {FILE_NAME} here and above, then for a function or an app"
+ENV_FILE = ".env"  # beside the code: variables of its functions
+# What other tools read and fnctl does not.
+NOT_READ = {
+    "docker-compose.yml": "its services and variables", "docker-compose.yaml": "its services and variables",
+    "compose.yaml": "its services and variables", "compose.yml": "its services and variables",
+    "Dockerfile": "what it installs and sets", ".env.local": "its variables", ".env.production": "its variables",
+}  # fmt: skip
+HINT = f"`fnctl init` creates a project; fnctl looks for {FILE_NAME} in this folder and its parents, then for an app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +43,26 @@ class Detected:
     @property
     def words(self) -> str:
         """One line for who runs it: they should know that nobody wrote this down."""
-        found = ", ".join(
-            f"{each.handler} as {each.contract} on {runtime}" for each, runtime in self.functions.values()
-        )
-        return f"no {FILE_NAME}: {self.source or 'the code'} tells of {found}; `fnctl detect` says why"
+        found = ", ".join(f"{each.starts} as {each.contract} on {runtime}" for each, runtime in self.functions.values())
+        return f"no {FILE_NAME}: found {found} in {self.source or 'the code'}; `fnctl detect` shows why{self.mapped}"
+
+    @property
+    def env_file(self) -> str | None:
+        return ENV_FILE if (self.folder / ENV_FILE).is_file() else None
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Files with settings that nothing of is taken over, with what they hold."""
+        there = [(name, what) for name, what in NOT_READ.items() if (self.folder / name).is_file()]
+        return tuple(f"{name} is not read: {what} are not taken over" for name, what in there)
+
+    @property
+    def mapped(self) -> str:
+        """Which functions have another name here than in the folder: in words, with `; ` before; empty where none has.
+        A name of ours is part of an address."""
+        pairs = [(each.called or each.name, name) for name, (each, _) in self.functions.items()]
+        told = [f"`{called}` is called `{name}` here" for called, name in pairs if called not in (None, name)]
+        return f"; {', '.join(told)}" if told else ""
 
 
 def detect(
@@ -47,6 +75,8 @@ def detect(
     detection = look(folder, runtimes.values(), choice or Choice())
     if detection.problems:
         raise failure(detection.problems)
+    if choice is not None:
+        detection = chosen(folder, detection, choice, runtimes, runtime)
     if not detection.readings:
         raise NotFound(f"no {FILE_NAME} and no app found in {folder}", hint=HINT)
     if len(detection.readings) > 1:
@@ -59,9 +89,12 @@ def _with_runtimes(
 ) -> Detected:
     written: dict[str, tuple[Finding, str]] = {}
     notes, problems = list(detection.notes), []
-    for finding in detection.findings:
-        name = finding.name or function_name(folder)
+    for finding in map(partial(_roomy, notes), detection.findings):
+        name = _name(finding, folder, written)
         asked = runtimes.get(runtime) if runtime else None
+        if finding.command and not finding.language:
+            written[name] = (finding, command_runtime(runtimes).name)
+            continue
         if asked and asked.language == finding.language:
             written[name] = (replace(finding, wanted=None), asked.name)
             continue
@@ -71,10 +104,31 @@ def _with_runtimes(
             continue
         written[name] = (finding, found.spec.name)
         if found.word:
-            notes.append(_at_runtime(finding, found.word, f"say another in {FILE_NAME}: `runtime:`"))
+            notes.append(_at_runtime(finding, found.word, f"set another with `runtime:` in {FILE_NAME}"))
     if problems:
         raise failure(problems)
     return Detected(folder, detection.source, written, tuple(notes))
+
+
+def _roomy(notes: list[Problem], finding: Finding) -> Finding:
+    """With the memory that an interpreter needs to start: platforms that count the function alone are given less."""
+    if finding.memory_mb is None or finding.memory_mb >= MIN_MEMORY_MB:
+        return finding
+    text = f"memory of {finding.memory_mb} MB is raised to {MIN_MEMORY_MB} MB, the least that an interpreter starts in"
+    at = finding.evidence[0]
+    notes.append(Problem(at.file, at.line, text))
+    return replace(finding, memory_mb=MIN_MEMORY_MB)
+
+
+def _name(finding: Finding, folder: Path, taken: Mapping[str, object]) -> str:
+    """A legal name that no other has: other platforms' may hold what none of ours does."""
+    if finding.name is None:
+        return function_name(folder)
+    name, number = name_of(finding.name), 1
+    while name in taken:
+        number += 1
+        name = f"{name_of(finding.name)[:60]}-{number}"
+    return name
 
 
 def _at_runtime(finding: Finding, text: str, hint: str | None) -> Problem:

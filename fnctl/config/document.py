@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from fnctl.config.interpolate import Interpolator, Unfilled
 from fnctl.config.problems import Problem
 
 Loc = tuple[str | int, ...]
@@ -22,9 +22,6 @@ MAX_BYTES = 1 << 20
 MAX_VALUES = 50_000
 
 _TAG = "tag:yaml.org,2002:"
-_VARIABLE = re.compile(
-    r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>\{))"
-)
 
 
 @dataclass(slots=True)
@@ -51,13 +48,16 @@ def read(
     environ: Mapping[str, str],
     verbatim: Callable[[Loc], bool] = lambda loc: False,
     later: Callable[[Loc, str], bool] = lambda loc, name: False,
+    untouched: Callable[[Loc], bool] = lambda loc: False,
 ) -> Document:
     """Parse one file. What is wrong with it is in `problems`, and `data` is None where it could not be read at all.
+
+    Where `untouched` says so, `$` is a character like others.
 
     Scalars where `verbatim` says so stay the text that the file has: an environment's `1.10` is not a number. Where
     `later` says so of a variable, its `${NAME}` stays as it is: it is known only where the value is used.
     """
-    return _read(path, label, lambda document: _Reader(document, environ, verbatim, later))
+    return _read(path, label, lambda document: _Reader(document, environ, verbatim, later, untouched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class Tagged:
 
 
 def read_foreign(path: Path, label: str) -> Document:
-    """Parse a file that is not ours: `${…}` stays as it is written, and `!Tag value` becomes a Tagged."""
+    """Parse a file that is not ours: `${…}` stays as it is written, and `!Tag value` becomes a Tagged.
+
+    Scalars are text, as they are written, until somebody asks for a number: `012345678901` and `1.10` may be anything.
+    """
     return _read(path, label, _ForeignReader)
 
 
@@ -106,11 +109,13 @@ class _Reader:
         environ: Mapping[str, str],
         verbatim: Callable[[Loc], bool],
         later: Callable[[Loc, str], bool],
+        untouched: Callable[[Loc], bool],
     ) -> None:
         self._document = document
         self._environ = environ
         self._verbatim = verbatim
         self._later = later
+        self._untouched = untouched
         self._open: set[int] = set()
         self._left = MAX_VALUES
 
@@ -119,7 +124,7 @@ class _Reader:
         self._left -= 1
         if self._left < 0 or id(node) in self._open:
             if self._left in (-1, 0) or id(node) in self._open:
-                self._document.problem(loc, "aliases unfold into too many values, or into themselves")
+                self._document.problem(loc, "YAML aliases expand to too many values, or to themselves")
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, loc)
@@ -144,7 +149,7 @@ class _Reader:
             name, at = str(key.value), (*loc, str(key.value))
             if name in own:
                 first = self._document.lines[at]
-                text = f"key `{name}` is there twice; first in line {first}"
+                text = f"duplicate key `{name}`; first in line {first}"
                 self._document.problems.append(Problem(self._document.label, key.start_mark.line + 1, text))
                 continue
             self._document.lines[at] = key.start_mark.line + 1
@@ -162,39 +167,33 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, loc: Loc) -> Any:
         text = str(node.value)
-        if "$" in text:
+        if "$" in text and not self._untouched(loc):
             return self._filled(text, loc)
         if node.tag == _TAG + "null":
             return None
         return text if self._verbatim(loc) else _typed(str(node.tag), text)
 
     def _filled(self, text: str, loc: Loc) -> str:
-        def one(found: re.Match[str]) -> str:
-            if found["dollar"]:
-                return "$"
-            name, default = found["name"], found["default"]
-            if name is None:
-                hint = "write ${NAME} or ${NAME:-default}; a plain $ before { is written $$"
-                self._document.problem(loc, "`${` is not followed by a name and `}`", hint)
-                return ""
-            if self._later(loc, name):
-                return found[0]
-            value = self._environ.get(name)
-            if value or (value is not None and default is None):
-                return value
-            if default is None:
-                hint = f"export {name}=…, or give a default: ${{{name}:-…}}"
-                self._document.problem(loc, f"environment variable {name} is not set", hint)
-            return default or ""
+        """`$NAME` alone stays: in a command it stands for what is known only where that runs."""
 
-        return _VARIABLE.sub(one, text)
+        def unset(name: str) -> str:
+            hint = f"export {name}=…, or give a default: ${{{name}:-…}}"
+            self._document.problem(loc, f"environment variable {name} is not set", hint)
+            return ""
+
+        fill = Interpolator(self._environ.get, unset, bare=False, keep=lambda name: self._later(loc, name)).fill
+        try:
+            return fill(text)
+        except Unfilled as wrong:
+            self._document.problem(loc, wrong.text, wrong.hint)
+            return ""
 
 
 class _ForeignReader(_Reader):
     """Fills nothing in: what a `${…}` means is that platform's business."""
 
     def __init__(self, document: Document) -> None:
-        super().__init__(document, {}, lambda loc: False, lambda loc, name: False)
+        super().__init__(document, {}, lambda loc: False, lambda loc, name: False, lambda loc: True)
 
     def value(self, node: Node, loc: Loc) -> Any:
         value = super().value(node, loc)
@@ -202,7 +201,13 @@ class _ForeignReader(_Reader):
         return Tagged(tag, value) if tag.startswith("!") and tag != "!" else value
 
     def _scalar(self, node: ScalarNode, loc: Loc) -> Any:
-        return None if node.tag == _TAG + "null" else _typed(str(node.tag), str(node.value))
+        return None if node.tag == _TAG + "null" else str(node.value)
+
+
+def number(text: str) -> float:
+    """A scalar of a file as the number that YAML has it for. ValueError where it is none."""
+    tag = "int" if text.lstrip("+-").lower().startswith(("0x", "0o", "0b")) else "float"
+    return float(_typed(_TAG + tag, text))
 
 
 def _typed(tag: str, text: str) -> Any:

@@ -3,9 +3,8 @@
 The rules (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax):
 `NAME=value` a line, perhaps after `export`; `#` begins a comment at a line's start, after a space, or after a closing
 quote. A value in single quotes is literal but for `\\'`; one in double quotes knows `\\n \\r \\t \\\\ \\" \\$`. Both
-may span lines. Outside of single quotes `$NAME`, `${NAME}` and `${NAME:-default}` (also `-`, `:+`, `+`,
-`:?`, `?`) are filled in, from the environment or from lines above; what is not set is empty. A name alone takes the
-environment's value. Not supported: a variable inside of a default.
+may span lines. Outside of single quotes `$NAME` and `${NAME…}` are filled in (interpolate.py), from the environment or
+from lines above; what is not set is empty. A name alone takes the environment's value.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fnctl.config.problems import Problem
+from fnctl.config.interpolate import Interpolator, Unfilled
+from fnctl.config.problems import Problem, failure
 
 MAX_BYTES = 1 << 20
 
@@ -27,11 +27,19 @@ _QUOTE = re.compile(r"[ \t]*['\"]")
 _COMMENT = re.compile(r"[ \t]+#.*")
 _REST = re.compile(r"[^\n]*")
 _AFTER_QUOTE = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?=\n|\Z)")
-_VARIABLE = re.compile(
-    r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:?[-+?])(?P<word>[^}]*))?\}|(?P<bad>\{))"
-)
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$"}
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
+_ESCAPED_DOLLAR = "\0"  # no file may hold one
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": _ESCAPED_DOLLAR}
+
+
+def load(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """A folder's `.env`, where it has one: what it says where the environment says nothing. ConfigError."""
+    if not path.is_file():
+        return {}
+    variables, problems = read(path, path.name, environ)
+    if problems:
+        raise failure(problems)
+    return variables
 
 
 def read(path: Path, label: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
@@ -41,6 +49,8 @@ def read(path: Path, label: str, environ: Mapping[str, str]) -> tuple[dict[str, 
         if len(raw) > MAX_BYTES:
             raise ValueError(f"larger than {MAX_BYTES >> 20} MB")
         text = raw.decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("holds a NUL character")
     except OSError as error:
         return {}, [Problem(label, None, f"cannot be read: {error.strerror}")]
     except ValueError as error:
@@ -49,6 +59,15 @@ def read(path: Path, label: str, environ: Mapping[str, str]) -> tuple[dict[str, 
     scanner = _Scanner(text, label, environ)
     scanner.run()
     return scanner.found, scanner.problems
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPED.get(found[0][1], found[0])
+
+
+def _dollar(found: re.Match[str]) -> str:
+    """Outside of quotes a backslash is a character, but before a dollar."""
+    return _ESCAPED_DOLLAR if found[0] == "\\$" else found[0]
 
 
 class _Scanner:
@@ -61,6 +80,7 @@ class _Scanner:
         self._at = 0
         self._label = label
         self._environ = environ
+        self._fill = Interpolator(lambda name: environ.get(name, self.found.get(name))).fill
 
     def run(self) -> None:
         while self._take(_SPACE) or self._at < len(self._text):
@@ -71,7 +91,7 @@ class _Scanner:
         start = self._at
         name = self._take(_NAME)
         if name is None:
-            self._problem(start, "a line is not NAME=value", "a comment begins with #")
+            self._problem(start, "this line is not NAME=value", "start a comment with #")
             self._take(_REST)
         elif self._take(_SEPARATOR):
             value = self._value(start, name[1])
@@ -88,7 +108,7 @@ class _Scanner:
         elif double := self._take(_DOUBLE):
             value = self._filled(start, double[1], escapes=True)
         elif self._match(_QUOTE):
-            self._problem(start, f"the quote of {name} is not closed", "write the quote itself as \\' or \\\"")
+            self._problem(start, f"the quote of {name} is not closed", "write a quote inside it as \\' or \\\"")
             self._at = len(self._text)
             return None
         else:
@@ -96,47 +116,18 @@ class _Scanner:
             assert rest is not None  # it matches the empty text too
             return self._filled(start, _COMMENT.sub("", rest[0]).strip(), escapes=False)
         if self._take(_AFTER_QUOTE) is None:
-            self._problem(start, f"something follows the closing quote of {name}", "a comment there begins with #")
+            self._problem(start, f"text after the closing quote of {name}", "start a comment with #")
             self._take(_REST)
             return None
         return value
 
     def _filled(self, start: int, text: str, *, escapes: bool) -> str | None:
         """With variables filled in; None where the text says that this must not be."""
-        parts, at = [], 0
-        for piece in re.finditer(r"\\.|\$", text, re.DOTALL):
-            if piece.start() < at:
-                continue
-            parts.append(text[at : piece.start()])
-            if piece[0] != "$":
-                plain = escapes or piece[0] == "\\$"
-                parts.append(_ESCAPED.get(piece[0][1], piece[0]) if plain else piece[0])
-                at = piece.end()
-                continue
-            variable = _VARIABLE.match(text, piece.start())
-            filled = "$" if variable is None else self._variable(start, variable)
-            if filled is None:
-                return None
-            parts.append(filled)
-            at = piece.end() if variable is None else variable.end()
-        return "".join(parts) + text[at:]
-
-    def _variable(self, start: int, found: re.Match[str]) -> str | None:
-        if found["dollar"]:
-            return "$"
-        name = found["plain"] or found["name"]
-        if name is None:
-            self._problem(start, "`${` is not followed by a name and `}`", "a plain $ is written $$")
+        try:
+            return self._fill(_ESCAPE.sub(_unescaped if escapes else _dollar, text)).replace(_ESCAPED_DOLLAR, "$")
+        except Unfilled as wrong:
+            self._problem(start, wrong.text, wrong.hint)
             return None
-        how, word = found["how"] or "", found["word"] or ""
-        value = self._environ.get(name, self.found.get(name))
-        there = bool(value) if how.startswith(":") else value is not None
-        if how.endswith("?") and not there:
-            self._problem(start, f"{name} is not set: {word}" if word else f"{name} is not set")
-            return None
-        if how.endswith("+"):
-            return word if there else ""
-        return (value or "") if there or not how else word
 
     def _match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         return pattern.match(self._text, self._at)

@@ -25,7 +25,7 @@ _WANTED = {
     "model_type": "keys and values",
     "model_attributes_type": "keys and values",
 }
-_NAME_HINT = "a name is a lower-case letter, then up to 62 letters, digits or hyphens"
+_NAME_HINT = "start with a lower-case letter, then use up to 62 lower-case letters, digits or hyphens"
 
 
 def problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
@@ -42,7 +42,7 @@ def _said(detail: ErrorDetails, loc: Loc) -> tuple[str, str | None]:
     if kind == "missing":
         return f"key `{loc[-1]}` is missing{_inside(loc[:-1])}", None
     if "[key]" in detail["loc"]:
-        return f"bad name `{loc[-1]}`{_inside(loc[:-1])}", _NAME_HINT
+        return f"invalid name `{loc[-1]}`{_inside(loc[:-1])}", _NAME_HINT
     if kind in ("enum", "literal_error"):
         known = re.findall(r"'([^']+)'", str(detail["ctx"]["expected"]))
         return f"{where} cannot be {_shown(found)}", did_you_mean(str(found), known)
@@ -52,7 +52,7 @@ def _said(detail: ErrorDetails, loc: Loc) -> tuple[str, str | None]:
     if kind in _WANTED:
         return f"{where} must be {_WANTED[kind]}, found {_shown(found)}", None
     if kind == "string_pattern_mismatch":
-        return f"{where} cannot be {_shown(found)}", "a path starts with `/`" if loc[-1] == "path" else None
+        return f"{where} cannot be {_shown(found)}", "start the path with `/`" if loc[-1] == "path" else None
     return f"{where}: {detail['msg'].lower().removeprefix('input ')}, found {_shown(found)}", None
 
 
@@ -79,8 +79,22 @@ def _keys_at(loc: Loc) -> list[str]:
     """The keys that the schema has at a place, by following the place through the models."""
     at: Any = ProjectFile
     for part in loc:
-        if isinstance(at, type) and issubclass(at, BaseModel):
-            at = at.model_fields[str(part)].annotation if part in at.model_fields else None
+        if (model := _model(at)) is not None:
+            at = _keys(model).get(str(part))
         else:
             at = get_args(at)[-1] if get_args(at) else None
-    return sorted(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
+    model = _model(at)
+    return sorted(_keys(model)) if model is not None else []
+
+
+def _keys(model: type[BaseModel]) -> dict[str, Any]:
+    """What stands under each key, as files spell it."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _model(at: Any) -> type[BaseModel] | None:
+    """The model itself, or the one that may be left out."""
+    for each in (at, *(get_args(at) if type(None) in get_args(at) else ())):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None

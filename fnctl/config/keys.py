@@ -1,50 +1,44 @@
-"""The keys of `fnctl.yaml`: types, bounds, defaults and a description each. The one source of schema and reference."""
+"""The keys of `fnctl.yaml`: types, bounds, defaults and a description each. The one source of schema and reference.
+
+Long for one file: one entry a key, as the file that it describes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from fnctl.config.command import command_words
-from fnctl.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_mb
-from fnctl.model import Contract, Function, Isolation, Model, Network, Scale
+from fnctl.config.kinds import Count, Duration, Entry, Files, Name, QueueName, SecretName, Size, not_bool
+from fnctl.config.locate import PROJECT_NAME
+from fnctl.config.queue_keys import ASYNC, QUEUE, AsyncEntry, NamedQueueEntry
+from fnctl.config.trigger_keys import TriggerEntry
+from fnctl.model import Auth, Contract, DurableRule, Function, Isolation, Model, Network, Scale, ServiceType
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
-SECRET_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"  # it is a file's name
 MIN_MEMORY_MB = 32  # an interpreter does not start in less
 # Their platforms run one invocation at a time in an instance, so that code for them may keep its state in globals.
 ONE_AT_A_TIME = frozenset({Contract.LAMBDA, Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP, Contract.OPENWHISK})
 
 # model.py declares the defaults, once. (A slotted dataclass keeps them in its fields only.)
 FUNCTION: dict[str, Any] = {each.name: each.default for each in fields(Function)}
+DURABLE: dict[str, Any] = {each.name: each.default for each in fields(DurableRule)}
 SCALE: dict[str, Any] = {each.name: each.default for each in fields(Scale)}
 
 
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError(f"`{str(value).lower()}` is not a number")
+def store_url(value: object) -> object:
+    """Tells nothing of what was found: it may have a password in it."""
+    if not isinstance(value, str) or not value.startswith(("postgres://", "postgresql://")):
+        raise ValueError("not the URL of a Postgres database; write postgres://USER:${DB_PASSWORD}@HOST/DATABASE")
     return value
 
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-SecretName = Annotated[str, StringConstraints(pattern=SECRET_PATTERN)]
-Files = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-Count = Annotated[int, BeforeValidator(_not_bool)]
-Duration = Annotated[
-    float,
-    BeforeValidator(duration_s),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "500ms", "2m", "1h"]}),
-]
-Size = Annotated[
-    int,
-    BeforeValidator(size_mb),
-    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["128m", "1g"]}),
+StoreUrl = Annotated[
+    str,
+    BeforeValidator(store_url),
+    WithJsonSchema({"type": "string", "pattern": "^postgres(ql)?://"}),
 ]
 Command = Annotated[
     tuple[str, ...],
@@ -58,144 +52,243 @@ Command = Annotated[
         }
     ),
 ]
+# YAML has 1.0 for a number, and people write it so.
+Payload = Annotated[
+    Literal["1.0", "2.0"],
+    BeforeValidator(lambda value: f"{value:.1f}" if isinstance(value, float | int) else value),
+    WithJsonSchema({"enum": ["1.0", "2.0", 1.0, 2.0]}),
+]
 Text = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DurableEntry(Entry):
+    """A durable function, for code with AWS's SDK for durable functions: each call is an execution, which may wait."""
 
-
-class HttpEntry(_Entry):
-    """An HTTP route to the function, beside its own addresses."""
-
-    path: Annotated[str, StringConstraints(pattern=r"^/")] = Field(
-        description="The path, from `/`; `{name}` takes one segment, a last `{name...}` the rest.",
-        examples=["/api/todos/{id}"],
+    timeout: Duration = Field(
+        default=DURABLE["timeout_s"],
+        description="Of a whole execution, whatever it waits for (`timeout`: one invocation).",
     )
-    methods: list[Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]+$")]] = Field(
-        default=[], description="The methods it answers; all where left out.", examples=[["GET", "POST"]]
+    retention: Duration = Field(
+        default=DURABLE["keep_s"], description="How long an execution that has ended can be looked at."
     )
-    host: str | None = Field(default=None, description="The host name it answers to; any where left out.")
 
 
-class TriggerEntry(_Entry):
-    """Binds an event source to the function."""
+class ScaleEntry(Entry):
+    """Minimum and maximum number of instances of the function."""
 
-    http: HttpEntry = Field(description="An HTTP route.")
-
-
-class ScaleEntry(_Entry):
-    """How many instances of the function there may be."""
-
-    min: Count = Field(default=SCALE["min"], ge=0, le=1000, description="Instances kept loaded though nobody calls.")
-    max: Count = Field(default=SCALE["max"], ge=1, le=1000, description="Instances at most; past them requests queue.")
+    min: Count = Field(default=SCALE["min"], ge=0, le=1000, description="Instances kept loaded even without requests.")
+    max: Count = Field(
+        default=SCALE["max"], ge=1, le=1000, description="Maximum number of instances; then requests queue."
+    )
 
 
-class FunctionEntry(_Entry):
+class JwtEntry(Entry):
+    """JSON Web Tokens that are believed."""
+
+    jwks: str = Field(
+        description="A file with the issuer's public keys (JWKS, RFC 7517), from the folder of this file.",
+        examples=["./jwks.json"],
+    )
+    issuer: str | None = Field(default=None, description="The `iss` that a token must carry; any where left out.")
+    audience: str | None = Field(default=None, description="The `aud` that a token must carry; any where left out.")
+
+
+class AuthEntry(Entry):
+    """Authentication by tokens of an issuer."""
+
+    jwt: JwtEntry = Field(description="Tokens signed by an issuer's keys.")
+
+
+class EgressEntry(Entry):
+    """Addresses that functions with `network: egress` are kept from unless a project allows them."""
+
+    host: bool = Field(
+        default=False, description="Allow this machine's own addresses, and so every program that listens on them."
+    )
+    link_local: bool = Field(
+        default=False,
+        description="Allow link-local addresses (169.254.0.0/16, fe80::/10), where clouds give out credentials.",
+    )
+
+
+class FunctionEntry(Entry):
     """One function."""
 
-    path: str = Field(default=".", description="The folder of its code, from the folder of this file.")
+    path: str = Field(default=".", description="Folder of the code, relative to this file.")
     runtime: str | None = Field(
         default=None,
-        description="The language environment; found by reading the code where left out.",
+        description="Language and version (default: detected from the code).",
         examples=["node24", "python3.13"],
     )
     handler: str | None = Field(
         default=None,
-        description="A file that is run as the main program (a web app), or `module.attr`, a callable. Found by "
-        "reading the code where left out.",
+        description="A file to run as the main program (a web app), or a function as `module.name`. Default: detected "
+        "from the code.",
         examples=["index.js", "handler.main"],
     )
     command: Command | None = Field(
         default=None,
-        description="Any program that listens on `$PORT`, in place of `handler`: a list of words, or one line that is "
-        "split as a shell would, without a shell. `$PORT` in a word stands for the port. With `runtime`, its packages "
-        "are installed and its interpreter is on the PATH; without one, nothing is installed.",
+        description="A program that listens on `$PORT`, instead of `handler`: a list of words, or one line, split like "
+        "in a shell but run without one. `$PORT` in a word is replaced. With `runtime`, dependencies are installed and "
+        "the interpreter is in the PATH; without `runtime`, nothing is installed.",
         examples=[["gunicorn", "app:app"], "./server --port $PORT"],
     )
     contract: Contract | None = Field(
         default=None,
-        description="What the code was written for; found by reading the code where left out.",
+        description="The interface that the code was written for (default: detected from the code).",
         examples=["lambda", "fc-http"],
+    )
+    payload: Payload | None = Field(
+        default=None,
+        description="Only with `contract: lambda`: the format of a request's event. `2.0` (default): that of an HTTP "
+        "API. `1.0`: that of a REST API, with `httpMethod`, `path` and `resource`.",
+        examples=["1.0"],
     )
     initializer: str | None = Field(
         default=None,
-        description="`module.attr`, called once before the first invocation. Only with contracts that have one.",
+        description="A function as `module.name`, called once before the first invocation. Only with contracts `fc-*`.",
         examples=["index.initialize"],
     )
     model: Model = Field(
         default=Model.RESIDENT,
-        description="`resident`: the process stays and serves many invocations. `ephemeral`: each invocation gets a "
-        "process that nothing survives.",
+        description="`resident`: one process serves many invocations. `ephemeral`: each invocation gets a new process.",
     )
     isolation: Isolation | None = Field(
         default=None,
-        description="What one ephemeral invocation is kept apart from the next by: a `process` (the sandbox is wiped "
-        "between them; the default) or a `container` of its own (slower). Only with `model: ephemeral`.",
+        description="Only with `model: ephemeral`. `process` (default): a new process in the same container, which is "
+        "cleaned between invocations. `container`: a new container for each invocation (slower).",
     )
     environment: dict[str, Text] = Field(
         default={}, description="Environment variables of the function.", examples=[{"GREETING": "hello"}]
     )
     env_file: Files = Field(
         default=(),
-        description="Files of further variables, by the rules of Compose's `.env`; a later one and `environment` win.",
+        description="Files with more variables, in Compose's `.env` format. Later files override earlier ones; "
+        "`environment` overrides all.",
         examples=[".env", ["base.env", "local.env"]],
     )
     secrets: list[SecretName] = Field(
         default=[],
-        description="Secrets of this file's `secrets` that it reads, as files at `/run/secrets/NAME`.",
+        description="Names from the top-level `secrets`. The function reads them as files, `/run/secrets/NAME`.",
         examples=[["db_password"]],
     )
-    timeout: Duration = Field(
-        default=FUNCTION["timeout_s"], description="One invocation's time, past which it gets 504."
+    warmup: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")] | None = Field(
+        default=None,
+        description="The path of a GET request that the code answers as the end of its load, before any other: what a "
+        "first request does only once is done by then. With `model: ephemeral` that is before processes are forked, so "
+        "each has it. Not an invocation: it has no receipt.",
+        examples=["/health"],
     )
-    memory: Size = Field(default=FUNCTION["memory_mb"], description="Memory of an instance, at least 32m.")
+    timeout: Duration = Field(
+        default=FUNCTION["timeout_s"],
+        description="Time until the response of an invocation must have begun; then the response is 504.",
+    )
+    idle: Duration = Field(
+        default=FUNCTION["idle_s"],
+        description="How long a response that has begun, or a WebSocket, may be silent; then it is cut off.",
+    )
+    max_duration: Duration | None = Field(
+        default=None,
+        description="Time limit of a whole response, from the request to its last byte, or of a WebSocket; then it is "
+        "cut off. Default: none; with `model: ephemeral`, `timeout`.",
+    )
+    memory: Size = Field(default=FUNCTION["memory_mb"], description="Memory limit of an instance, at least 32m.")
     tmp: Size = Field(
         default=FUNCTION["tmp_mb"],
-        description="What `/tmp` must hold at least, out of `memory`. The sandboxes of a run are made alike, with the "
-        "largest `tmp` of its functions.",
+        description="Minimum size of `/tmp`, which is part of `memory`. All containers of a run get the largest "
+        "`tmp` of its functions.",
     )
-    cpus: Annotated[float, BeforeValidator(_not_bool)] | None = Field(
-        default=None, gt=0, le=1024, description="CPUs of an instance; no bound where left out.", examples=[0.5]
+    cpus: Annotated[float, BeforeValidator(not_bool)] | None = Field(
+        default=None, gt=0, le=1024, description="CPU limit of an instance (default: no limit).", examples=[0.5]
     )
     concurrency: Count | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description="Requests at a time in one instance. Default 64 for Node, 16 for Python, 1 with the contracts of "
-        "platforms that promise it (lambda, fc-*, fc3-http, openwhisk); always 1 where ephemeral.",
+        description="Requests that one instance serves at the same time. Default: 64 for Node, 16 for Python; 1 with "
+        "contracts whose platforms guarantee that (lambda, fc-*, fc3-http, openwhisk). Always 1 with "
+        "`model: ephemeral`.",
+    )
+    max_body: Size | None = Field(
+        default=None,
+        description="Maximum size of a request's body (default: 16m); then the response is 413. A larger body is "
+        "passed on as it comes, and takes no memory of the gateway.",
+        examples=["2g"],
     )
     queue: Count = Field(
         default=FUNCTION["queue"],
         ge=0,
         le=100_000,
-        description="Requests that may wait for an instance; past them 429.",
+        description="Maximum number of waiting requests; then the response is 429.",
     )
-    scale: ScaleEntry = Field(default=ScaleEntry(), description="How many instances there may be.")
+    scale: ScaleEntry = Field(default=ScaleEntry(), description="Minimum and maximum number of instances.")
     idle_timeout: Duration = Field(
-        default=FUNCTION["idle_timeout_s"], description="How long an instance is kept after its last request."
+        default=FUNCTION["idle_timeout_s"],
+        description="How long an instance stays awake after its last request. Then it sleeps (`keep`).",
+    )
+    keep: Duration = Field(
+        default=FUNCTION["keep_s"],
+        ge=0,
+        description="How long an instance sleeps after `idle_timeout` before it ends: the code stays loaded, memory "
+        "that is not needed is given back, and a request is answered within milliseconds. It ends earlier where the "
+        "memory is needed for others (`--pool-memory`). `0s`: it ends at `idle_timeout`.",
+    )
+    stop_grace: Duration = Field(
+        default=FUNCTION["stop_grace_s"],
+        ge=0,
+        description="How long a resident program may take to end after SIGTERM, before it is killed: when it was idle "
+        "for too long, is replaced by a new version, or `fnctl run` stops. `0s`: it is killed at once.",
     )
     network: Network = Field(
         default=Network.NONE,
-        description="`none`; `services`: only the services of this file; `egress`: those and the outside world.",
+        description="`none`: no network. `services`: only the project's services. `egress`: services and the internet.",
+    )
+    egress: EgressEntry = Field(
+        default=EgressEntry(),
+        description="With `network: egress`: what else can be reached. Without it, these addresses are refused.",
+    )
+    ca: str | None = Field(
+        default=None,
+        description="Certificate authorities to trust beside the public ones: a file (PEM), relative to this file, or "
+        "`host`: those that this machine trusts, as builds do. Programs find them by `SSL_CERT_FILE` and its like.",
+        examples=["./company-ca.pem", "host"],
     )
     triggers: list[TriggerEntry] = Field(
-        default=[], description="Routes to the function. Without any it answers at `NAME.localhost` and `/NAME/`."
+        default=[], description="Routes to the function. Default: `NAME.localhost` and `/NAME/`."
+    )
+    deferred: AsyncEntry = Field(
+        default=AsyncEntry(), alias="async", description="How calls are made that are accepted now and made later."
+    )
+    durable: bool | DurableEntry = Field(
+        default=False,
+        description="Whether each call is an execution that outlives its process: AWS Lambda's durable functions.",
+        examples=[True, {"timeout": "30d", "retention": "14d"}],
+    )
+    calls: list[Name] | None = Field(
+        default=None,
+        description="Functions of the project that this one may call, at `http://NAME.fnctl.internal/` (default: all).",
+        examples=[["orders", "mail"], []],
+    )
+    auth: Literal[Auth.NONE, Auth.KEY, Auth.HMAC] | AuthEntry = Field(
+        default=Auth.NONE,
+        description="What a caller must show: `none`; `key`: a key of `fnctl key add`; `hmac`: a request signed with "
+        "one (RFC 9421); `jwt`: a token of an issuer. Refused requests (401, 403) reach no instance.",
+        examples=["key", {"jwt": {"jwks": "./jwks.json", "issuer": "https://issuer.example"}}],
     )
 
 
-class ServiceEntry(_Entry):
-    """A stateful node: a container with a volume, which is never reaped."""
+class ServiceEntry(Entry):
+    """A stateful service: a container with a volume, which runs as long as `fnctl run`."""
 
-    type: Literal["data"] = Field(description="`data`: the built-in table store.")
+    type: Name = Field(description="What it is; the folders of `layers/` with a `service.yaml` say which there are.")
 
 
-class SecretEntry(_Entry):
-    """A secret: where its value is found when an instance starts. It is in no image, bundle or log."""
+class SecretEntry(Entry):
+    """A secret: where to read its value when an instance starts. The value is never in an image, bundle or log."""
 
-    file: str | None = Field(default=None, description="A file whose content it is, from the folder of this file.")
+    file: str | None = Field(default=None, description="Read the value from this file, relative to this fnctl.yaml.")
     environment: str | None = Field(
-        default=None, description="A variable of the environment of `fnctl run`, or of `.env`, whose value it is."
+        default=None, description="Read the value from this variable of the environment of `fnctl run`, or of `.env`."
     )
 
     @model_validator(mode="after")
@@ -205,26 +298,63 @@ class SecretEntry(_Entry):
         return self
 
 
-class ProjectFile(_Entry):
-    """A fnctl project: its functions and the services beside them."""
+class ProjectFile(Entry):
+    """A fnctl project: functions, and the stateful services that they use."""
 
+    name: Annotated[str, StringConstraints(pattern=f"^{PROJECT_NAME}$")] | None = Field(
+        default=None,
+        description="Name of the project (default: its folder's). With a name, the project and the data of its "
+        "services stay the same wherever the folder is.",
+        examples=["shop"],
+    )
+    store: StoreUrl | None = Field(
+        default=None,
+        description="Where deferred calls, timers and other state are kept (default: a file of the project). The URL "
+        "of a Postgres database, which several machines that run the project may share. Needs `fnctl[postgres]`.",
+        examples=["postgres://fnctl:${DB_PASSWORD}@db.internal/fnctl"],
+    )
     include: list[str] = Field(
-        default=[], description="Further fnctl.yaml files; paths inside them are relative to themselves."
+        default=[], description="More fnctl.yaml files. Paths in an included file are relative to that file."
     )
     functions: dict[Name, FunctionEntry] = Field(default={}, description="The functions, by name.")
     services: dict[Name, ServiceEntry] = Field(default={}, description="The services, by name.")
+    workflows: dict[Name, str | dict[str, Any]] = Field(
+        default={},
+        description="Workflows, by name: each a definition of the Open Workflow Specification 1.0.3, or a file with "
+        "one, relative to this file.",
+        examples=[{"order": "./order.yaml"}],
+    )
     secrets: dict[SecretName, SecretEntry] = Field(default={}, description="The secrets, by name.")
+    queues: dict[QueueName, NamedQueueEntry] = Field(
+        default={}, description="Rules of named queues. A queue that a trigger names is there without an entry."
+    )
 
 
-def json_schema() -> dict[str, Any]:
-    """The published schema. Defaults are shown as a file would spell them (`30s`, not 30.0)."""
+def json_schema(services: Mapping[str, ServiceType]) -> dict[str, Any]:
+    """The published schema. Defaults are shown as a file would spell them (`30s`, not 30.0); `services` are the types
+    that there are."""
     made = ProjectFile.model_json_schema(by_alias=True)
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "fnctl.yaml"
-    made["patternProperties"] = {"^x-": {"description": "Ignored: room for anchors and notes of your own."}}
+    made["patternProperties"] = {"^x-": {"description": "Ignored: use it for YAML anchors and notes."}}
     properties = made["$defs"]["FunctionEntry"]["properties"]
     properties["timeout"]["default"] = f"{FUNCTION['timeout_s']:g}s"
+    properties["idle"]["default"] = f"{FUNCTION['idle_s']:g}s"
+    properties["stop_grace"]["default"] = f"{FUNCTION['stop_grace_s']:g}s"
     properties["idle_timeout"]["default"] = f"{FUNCTION['idle_timeout_s']:g}s"
+    properties["keep"]["default"] = f"{FUNCTION['keep_s'] / 60:g}m"
     properties["tmp"]["default"] = f"{FUNCTION['tmp_mb']}m"
+    late = made["$defs"]["AsyncEntry"]["properties"]
+    late["backoff"]["default"] = f"{ASYNC['backoff_s']:g}s"
+    late["max_age"]["default"] = f"{ASYNC['max_age_s'] / 3600:g}h"
+    named = made["$defs"]["NamedQueueEntry"]["properties"]
+    named["backoff"]["default"] = f"{QUEUE['backoff_s']:g}s"
+    named["retention"]["default"] = f"{QUEUE['retention_s'] / 86_400:g}d"
+    named["delay"]["default"] = f"{QUEUE['delay_s']:g}s"
+    made["$defs"]["QueueEntry"]["properties"]["window"]["default"] = "0s"
     properties["memory"]["default"] = f"{FUNCTION['memory_mb']}m"
+    kinds = made["$defs"]["ServiceEntry"]["properties"]["type"]
+    kinds.pop("pattern")
+    kinds["enum"] = sorted(services)
+    kinds["description"] = "; ".join(f"`{name}`: {kind.about}" for name, kind in sorted(services.items())) + "."
     return made

@@ -29,7 +29,10 @@ def nearest(language: str, wanted: str | None, runtimes: Iterable[RuntimeSpec]) 
     if not fitting:
         names = sorted(spec.name for spec in known)
         near = did_you_mean(language, {spec.language for spec in known})
-        hint = f"{near} (known: {', '.join(names)})" if near.startswith("did") else f"known: {', '.join(names)}"
+        other = "any program that listens on $PORT runs with `command: [PROGRAM, ARGUMENT]`"
+        hint = (
+            f"{near} (known: {', '.join(names)})" if near.startswith("did") else f"known: {', '.join(names)}; {other}"
+        )
         return Nearest(None, f"no runtime for {language}", hint)
     if wanted is None:
         return Nearest(fitting[-1])
@@ -41,7 +44,7 @@ def nearest(language: str, wanted: str | None, runtimes: Iterable[RuntimeSpec]) 
     if language in BREAKING and numbers(chosen.version)[:1] != asked[:1]:
         there = ", ".join(spec.name for spec in fitting)
         return Nearest(None, f"no runtime for {language} {wanted}", f"there is {there}; move the code to it")
-    return Nearest(chosen, f"{language} {wanted} runs on {chosen.name}, the nearest that there is")
+    return Nearest(chosen, f"{language} {wanted} runs on {chosen.name}, the nearest available version")
 
 
 def numbers(version: str) -> list[int]:

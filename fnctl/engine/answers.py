@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from fnctl.engine.base import EngineFacts, Event, ImageInfo
+from fnctl.engine.port import EngineFacts, Event, ImageInfo
 from fnctl.errors import ImageNotFound
 from fnctl.model import SandboxInfo
 
@@ -28,6 +28,11 @@ def sandbox_info(answer: Mapping[str, Any]) -> SandboxInfo:
         labels=answer["Config"].get("Labels") or {},
         oom_killed=bool(state.get("OOMKilled")),
         exit_code=None if running or state.get("Status") == "created" else state.get("ExitCode"),
+        addresses={
+            name: endpoint["IPAddress"]
+            for name, endpoint in ((answer.get("NetworkSettings") or {}).get("Networks") or {}).items()
+            if (endpoint or {}).get("IPAddress")
+        },
     )
 
 
@@ -55,7 +60,7 @@ def image_info(answer: Mapping[str, Any]) -> ImageInfo:
 def no_image(reference: str) -> ImageNotFound:
     """What to say where the engine has no such image."""
     return ImageNotFound(
-        f"the engine has no image {reference}", hint="build or pull it first; `docker images` lists them"
+        f"Docker has no image {reference}", hint="build or pull it first; `docker images` lists the images"
     )
 
 

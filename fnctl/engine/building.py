@@ -17,7 +17,7 @@ from typing import IO, cast
 from docker.utils import tar
 
 from fnctl.engine import answers
-from fnctl.engine.wire import Refused, Unanswered, Wire, pieces
+from fnctl.engine.connection import Refused, Unanswered, Wire, pieces
 from fnctl.errors import BuildError, DeadlineExceeded
 
 KEPT_LINES = 40  # of a failed build: what stands at the end says why

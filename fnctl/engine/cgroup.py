@@ -124,6 +124,11 @@ def locate(groups: str, mountinfo: str) -> tuple[Path, Path, int] | None:
     return (memory, cpu, version) if memory is not None and cpu is not None else None
 
 
+def placed(groups: str, mountinfo: str, controller: str) -> Path | None:
+    """The folder of a container's cgroup under one controller of version 1; None where there is none."""
+    return _folder(hierarchies(mountinfo).get(controller), controllers(groups).get(controller))
+
+
 def controllers(groups: str) -> dict[str, str]:
     """Controller → path in its hierarchy. Version 2 is the controller named ""."""
     found: dict[str, str] = {}

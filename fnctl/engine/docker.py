@@ -1,4 +1,4 @@
-"""Docker as the Engine: sandboxes, networks, volumes, images. Not the connection (wire.py) nor the profile.
+"""Docker as the Engine: sandboxes, networks, volumes, images. Not the connection (connection.py) nor the profile.
 
 Blocking; each thread has its own client behind `Wire`. Streams (build, run, events) are in their own files.
 """
@@ -16,12 +16,13 @@ from urllib.parse import quote
 from docker.errors import APIError, DockerException
 from docker.errors import NotFound as MissingImage
 
-from fnctl.engine import answers, profile
-from fnctl.engine.base import Closer, EngineFacts, Event, ImageInfo, RunResult
+from fnctl.engine import answers, host_rules, profile
 from fnctl.engine.building import Builder
-from fnctl.engine.running import run_to_end
-from fnctl.engine.watch import Watch
-from fnctl.engine.wire import Params, Refused, Unanswered, Wire, pieces
+from fnctl.engine.connection import Params, Refused, Unanswered, Wire, pieces
+from fnctl.engine.events import Watch
+from fnctl.engine.logs import LogStream
+from fnctl.engine.one_shot import run_to_end
+from fnctl.engine.port import Closer, Engine, EngineFacts, Event, Guard, ImageInfo, RunResult
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxInfo, SandboxSpec
 
@@ -32,11 +33,19 @@ TRAITS_S = 2.0  # where sandboxes follow each other, asking costs 3 % of each
 LATE_S = 0.5  # a create whose answer was lost may still be at work: look once more after this
 
 
-class DockerEngine:
-    """The Engine protocol on a Docker Engine, 20.10 and later. See base.py for what each call guarantees."""
+class DockerEngine(Engine):
+    """The Engine protocol on a Docker Engine, 20.10 and later. See port.py for what each call guarantees."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None, *, timeout_s: float = 30.0) -> None:
-        """Connects on the first call. EngineUnavailable where the environment names a context that is not there."""
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = 30.0,
+        enforce: Callable[[str, Guard], None] = host_rules.enforce,
+    ) -> None:
+        """Connects on the first call. EngineUnavailable where the environment names a context that is not there.
+        `enforce`: how a network that has been made is guarded."""
+        self._enforce = enforce
         self._wire = Wire(environ, timeout_s=timeout_s)
         self._cgroup_version: str | None = None
         self._known_traits: dict[str, tuple[profile.Traits, float]] = {}  # by image; and when it was asked
@@ -150,6 +159,9 @@ class DockerEngine:
     def events(self, on_event: Callable[[Event], None], on_gap: Callable[[], None]) -> Closer:
         return Watch(self._wire, on_event, on_gap)
 
+    def logs(self, sandbox: str, on_line: Callable[[str], None]) -> Closer:
+        return LogStream(self._wire, sandbox, on_line)
+
     # -- networks and volumes --------------------------------------------------------------------------------------
 
     def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
@@ -160,10 +172,23 @@ class DockerEngine:
             "POST", f"/networks/{quote(network)}/connect", body={"Container": sandbox, "EndpointConfig": endpoint}
         )
 
-    def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None:
+    def ensure_network(
+        self, name: str, *, internal: bool, labels: Mapping[str, str], guard: Guard | None = None
+    ) -> None:
         """A bridge. Internal: no way out, and the host has no address on it. Else: a way out, but not to each other."""
-        if self._exists(f"/networks/{quote(name)}"):
+        if not self._exists(f"/networks/{quote(name)}"):
+            self._make_network(name, internal=internal, labels=labels)
+        if guard is None:
             return
+        try:
+            if not self._wire.endpoint.local:
+                raise host_rules.cannot("the engine is on another machine")
+            self._enforce(name, guard)
+        except BaseException:
+            self.remove_network(name)
+            raise
+
+    def _make_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None:
         option = "com.docker.network.bridge." + ("inhibit_ipv4" if internal else "enable_icc")
         body = {
             "Name": name,
@@ -171,7 +196,10 @@ class DockerEngine:
             "Internal": internal,
             "CheckDuplicate": True,
             "Labels": dict(labels),
-            "Options": {option: "true" if internal else "false"},
+            "Options": {
+                option: "true" if internal else "false",
+                "com.docker.network.bridge.name": host_rules.bridge_name(name),
+            },
         }
         try:
             self._wire.call("POST", "/networks/create", body=body)
@@ -181,6 +209,8 @@ class DockerEngine:
 
     def remove_network(self, name: str) -> None:
         self._delete(f"/networks/{quote(name)}")
+        if self._wire.endpoint.local:
+            host_rules.forget(name)
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         rows = self._wire.call("GET", "/networks", params={"filters": _label_filter(labels)})
@@ -235,6 +265,13 @@ class DockerEngine:
 
     def load(self, archive: IO[bytes]) -> None:
         self._transfer("/images/load", {"quiet": "1"}, archive)
+
+    def save(self, reference: str, out: IO[bytes]) -> None:
+        self._image(reference)  # the engine answers for one that it has not with an empty archive, or late
+        path = f"/images/{quote(reference, safe='/:@')}/get"
+        with self._wire.stream("GET", path, timeout_s=TRANSFER_S) as response:
+            for piece in response.iter_content(1 << 20):
+                out.write(piece)
 
     def import_rootfs(self, archive: IO[bytes], reference: str, changes: Iterable[str]) -> None:
         repository, tag = answers.split_reference(reference)

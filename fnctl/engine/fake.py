@@ -7,20 +7,18 @@ and what happens to a sandbox by another's hand (`ends`, `vanishes`). Every call
 from __future__ import annotations
 
 import builtins
-import hashlib
-import io
 import itertools
-import json
-import tarfile
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from fnctl.engine.answers import no_image
-from fnctl.engine.base import LABEL, Closer, EngineFacts, Event, ImageInfo, RunResult
+from fnctl.engine.fake_images import FakeImages
+from fnctl.engine.fake_sandbox import FakeSandbox
+from fnctl.engine.port import LABEL, Closer, Engine, EngineFacts, Event, Guard, ImageInfo, RunResult
 from fnctl.errors import EngineError
 from fnctl.model import SandboxInfo, SandboxSpec
 
@@ -43,26 +41,6 @@ class FakeClock:
 
 
 @dataclass(slots=True)
-class FakeSandbox:
-    """A container of the fake: what it was made of, and what has become of it."""
-
-    id: str
-    spec: SandboxSpec
-    pid: int
-    networks: dict[str, tuple[str, ...]]
-    running: bool = True
-    oom_killed: bool = False
-    exit_code: int | None = None
-
-    @property
-    def info(self) -> SandboxInfo:
-        pid = self.pid if self.running else 0
-        return SandboxInfo(
-            self.id, self.spec.name, self.running, pid, dict(self.spec.labels), self.oom_killed, self.exit_code
-        )
-
-
-@dataclass(slots=True)
 class _Trouble:
     """What was programmed for one coming call."""
 
@@ -82,28 +60,20 @@ class _Watcher:
             self.engine.watchers.remove(self)
 
 
-@dataclass(slots=True)
-class _Image:
-    """Tags are names of an image; the last one gone, it is gone."""
-
-    info: ImageInfo
-    tags: set[str] = field(default_factory=set)
-
-
-class FakeEngine:
-    """See base.Engine for what each call guarantees; the contract suite holds both to it."""
+class FakeEngine(Engine):
+    """See port.Engine for what each call guarantees; the contract suite holds both to it."""
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
         self.calls: list[tuple[str, tuple[object, ...]]] = []
         self.latency_s: dict[str, float] = {}  # call → seconds on the clock
         self.sandboxes: dict[str, FakeSandbox] = {}
-        self.networks: dict[str, tuple[bool, Mapping[str, str]]] = {"none": (True, {})}
-        self.volumes: dict[str, Mapping[str, str]] = {}
+        self._networks: dict[str, Mapping[str, str]] = {"none": {}}  # the labels of each
+        self._volumes: dict[str, Mapping[str, str]] = {}
         self.watchers: list[_Watcher] = []
         self.runs: deque[RunResult] = deque()  # the results of coming runs; none left: exit code 0, no output
         self.builds: deque[EngineError | None] = deque()
-        self._images: dict[str, _Image] = {}
+        self._images = FakeImages()
         self._troubles: dict[str, deque[_Trouble]] = defaultdict(deque)
         self._count = itertools.count(1)
         self._lock = threading.RLock()
@@ -122,7 +92,7 @@ class FakeEngine:
 
     def ends(self, sandbox: str, *, exit_code: int = KILLED, oom: bool = False) -> None:
         """The sandbox's process ends, by itself or by somebody's hand."""
-        found = self._get(sandbox)
+        found = self.get(sandbox)
         found.running, found.exit_code, found.oom_killed = False, exit_code, oom
         if oom:
             self._tell("oom", found)
@@ -133,7 +103,7 @@ class FakeEngine:
     def vanishes(self, sandbox: str) -> None:
         """Somebody removes it."""
         with self._lock:
-            found = self.sandboxes.pop(self._get(sandbox).id)
+            found = self.sandboxes.pop(self.get(sandbox).id)
         if found.running:
             found.running, found.exit_code = False, KILLED
             self._tell("die", found)
@@ -146,11 +116,7 @@ class FakeEngine:
 
     def add_image(self, reference: str, labels: Mapping[str, str] | None = None, layers: Sequence[str] = ()) -> str:
         """An image as if pulled, built or loaded; its id."""
-        image = f"sha256:{hashlib.sha256(f'{reference} {next(self._count)}'.encode()).hexdigest()}"
-        with self._lock:
-            self._images[image] = _Image(ImageInfo(image, (), dict(labels or {}), 0, tuple(layers)))
-        self._name(image, reference)
-        return image
+        return self._images.add([reference], labels or {}, layers)
 
     def _call(self, name: str, *args: object) -> _Trouble | None:
         """Note it, take its time, raise what was programmed. What it gives back is to be raised when done."""
@@ -178,14 +144,15 @@ class FakeEngine:
     def create(self, spec: SandboxSpec) -> str:
         trouble = self._call("create", spec)
         with self._lock:
-            if self._find_image(spec.image) is None:
+            if self._images.find(spec.image) is None:
                 raise no_image(spec.image)
             if self._find(spec.name) is not None:
                 raise EngineError(f"the engine refused the sandbox {spec.name}: the name is in use")
-            if spec.network is not None and spec.network not in self.networks:
+            if spec.network is not None and spec.network not in self._networks:
                 raise EngineError(f"the engine refused the sandbox {spec.name}: network {spec.network} not found")
             number = next(self._count)
-            sandbox = FakeSandbox(f"{number:064x}", spec, 1000 + number, {spec.network: ()} if spec.network else {})
+            on = {spec.network: spec.aliases} if spec.network else {}
+            sandbox = FakeSandbox(f"{number:064x}", spec, 1000 + number, on)
             if trouble is None or trouble.leftover:
                 self.sandboxes[sandbox.id] = sandbox
         self._answer(trouble)
@@ -214,13 +181,13 @@ class FakeEngine:
 
     def update(self, sandbox: str, *, memory_mb: int | None = None, cpus: float | None = None) -> None:
         trouble = self._call("update", sandbox, memory_mb, cpus)
-        found = self._get(sandbox)
+        found = self.get(sandbox)
         found.spec = replace(found.spec, memory_mb=memory_mb or found.spec.memory_mb, cpus=cpus or found.spec.cpus)
         self._answer(trouble)
 
     def stats(self, sandbox: str) -> Mapping[str, float]:
         self._answer(self._call("stats", sandbox))
-        self._get(sandbox)
+        self.get(sandbox)
         return {"memory_mb": 3.0, "peak_memory_mb": 4.0, "cpu_ms": 10.0}
 
     def run(
@@ -231,7 +198,7 @@ class FakeEngine:
         on_line: Callable[[str], None] = lambda line: None,
     ) -> RunResult:
         trouble = self._call("run", spec)
-        if self._find_image(spec.image) is None:
+        if self._images.find(spec.image) is None:
             raise no_image(spec.image)
         result = self.runs.popleft() if self.runs else RunResult(0, "")
         for line in result.output.splitlines():
@@ -254,7 +221,7 @@ class FakeEngine:
             found = self.sandboxes.get(sandbox)
             return found or next((s for s in self.sandboxes.values() if s.spec.name == sandbox), None)
 
-    def _get(self, sandbox: str) -> FakeSandbox:
+    def get(self, sandbox: str) -> FakeSandbox:
         found = self._find(sandbox)
         if found is None:
             raise EngineError(f"No such container: {sandbox}", code="engine_refused")
@@ -265,59 +232,78 @@ class FakeEngine:
         if trouble is not None:
             raise trouble.error
 
+    def logs(self, sandbox: str, on_line: Callable[[str], None]) -> Closer:
+        """Each line that `prints` gives it, in the thread that does."""
+        self._answer(self._call("logs", sandbox))
+        return self.get(sandbox).follow(on_line)
+
+    def prints(self, sandbox: str, line: str) -> None:
+        """The sandbox's process writes a line."""
+        self.get(sandbox).print(line)
+
     # -- networks and volumes --------------------------------------------------------------------------------------
 
     def connect(self, sandbox: str, network: str, aliases: tuple[str, ...] = ()) -> None:
         trouble = self._call("connect", sandbox, network, aliases)
-        found = self._get(sandbox)
-        if network not in self.networks:
+        found = self.get(sandbox)
+        if network not in self._networks:
             raise EngineError(f"network {network} not found", code="engine_refused")
         found.networks.pop("none", None)
         found.networks[network] = aliases
         self._answer(trouble)
 
-    def ensure_network(self, name: str, *, internal: bool, labels: Mapping[str, str]) -> None:
-        trouble = self._call("ensure_network", name)
-        self.networks.setdefault(name, (internal, dict(labels)))
+    def ensure_network(
+        self, name: str, *, internal: bool, labels: Mapping[str, str], guard: Guard | None = None
+    ) -> None:
+        trouble = self._call("ensure_network", name, guard)
+        self._networks.setdefault(name, dict(labels))
         self._answer(trouble)
 
     def remove_network(self, name: str) -> None:
         trouble = self._call("remove_network", name)
         if any(name in s.networks and s.running for s in self.sandboxes.values()):
             raise EngineError(f"network {name} has active endpoints", code="engine_refused")
-        self.networks.pop(name, None)
+        self._networks.pop(name, None)
         self._answer(trouble)
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        self._answer(self._call("networks", labels))
+        return _carrying(self._networks, labels)
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         trouble = self._call("ensure_volume", name)
-        self.volumes.setdefault(name, dict(labels))
+        self._volumes.setdefault(name, dict(labels))
         self._answer(trouble)
 
     def remove_volume(self, name: str) -> None:
         trouble = self._call("remove_volume", name)
-        self.volumes.pop(name, None)
+        if any(name == source for s in self.sandboxes.values() for source, *_ in s.spec.mounts):
+            raise EngineError(f"volume {name} is in use", code="engine_refused")
+        self._volumes.pop(name, None)
         self._answer(trouble)
+
+    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        self._answer(self._call("volumes", labels))
+        return _carrying(self._volumes, labels)
 
     # -- images ----------------------------------------------------------------------------------------------------
 
     def images(self, labels: Mapping[str, str]) -> Sequence[ImageInfo]:
         self._answer(self._call("images", labels))
-        return [self._told(i) for i in self._images.values() if labels.items() <= dict(i.info.labels).items()]
+        return self._images.carrying(labels)
 
     def image(self, reference: str) -> ImageInfo | None:
         self._answer(self._call("image", reference))
-        found = self._find_image(reference)
-        return self._told(found) if found is not None else None
+        return self._images.find(reference)
 
     def load(self, archive: IO[bytes]) -> None:
-        """Takes the tags of the archive's manifest; layers and configuration are not looked at."""
         trouble = self._call("load")
-        with tarfile.open(fileobj=io.BytesIO(archive.read())) as tar:
-            manifest = tar.extractfile("manifest.json")
-            for entry in json.load(manifest) if manifest else ():
-                for tag in entry.get("RepoTags") or ():
-                    self.add_image(tag)
+        self._images.load(archive)
         self._answer(trouble)
+
+    def save(self, reference: str, out: IO[bytes]) -> None:
+        self._call("save", reference)
+        self._images.save(reference, out)
 
     def import_rootfs(self, archive: IO[bytes], reference: str, changes: Iterable[str]) -> None:
         changes = tuple(changes)
@@ -333,19 +319,18 @@ class FakeEngine:
 
     def tag(self, reference: str, new: str) -> None:
         trouble = self._call("tag", reference, new)
-        found = self._find_image(reference)
+        found = self._images.find(reference)
         if found is None:
             raise no_image(reference)
-        self._name(found.info.id, new)
+        self._images.name(found.id, new)
         self._answer(trouble)
 
     def remove_image(self, reference: str) -> None:
         trouble = self._call("remove_image", reference)
-        found = self._find_image(reference)
-        if found is not None:
-            found.tags.discard(_full(reference))
-            if reference == found.info.id or not found.tags:
-                self._images.pop(found.info.id)
+        found = self._images.find(reference)
+        if found is not None and any(found == self._images.find(s.spec.image) for s in self.sandboxes.values()):
+            raise EngineError(f"image {reference} is in use", code="engine_refused")
+        self._images.remove(reference)
         self._answer(trouble)
 
     def build(
@@ -366,23 +351,10 @@ class FakeEngine:
         self.add_image(tag, labels)
         self._answer(trouble)
 
-    def _find_image(self, reference: str) -> _Image | None:
-        by_tag = (image for image in self._images.values() if _full(reference) in image.tags)
-        return self._images.get(reference) or next(by_tag, None)
 
-    def _name(self, image: str, reference: str) -> None:
-        with self._lock:
-            for other in self._images.values():
-                other.tags.discard(_full(reference))
-            self._images[image].tags.add(_full(reference))
-
-    @staticmethod
-    def _told(image: _Image) -> ImageInfo:
-        return replace(image.info, tags=tuple(sorted(image.tags)))
-
-
-def _full(reference: str) -> str:
-    return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
+def _carrying(named: Mapping[str, Mapping[str, str]], labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """Those that carry all these labels."""
+    return {name: own for name, own in named.items() if labels.items() <= own.items()}
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -44,10 +44,17 @@ def create_body(spec: SandboxSpec, traits: Traits) -> dict[str, Any]:
         # in it, which costs two starts of a process of the engine's (half of what a sandbox takes in all), and without
         # which it can be put on no network later.
         "NetworkDisabled": spec.network is None,
+        **_endpoint(spec),
         "OpenStdin": False,
         "Tty": False,
         "HostConfig": host_config(spec, traits),
     }
+
+
+def _endpoint(spec: SandboxSpec) -> dict[str, Any]:
+    if spec.network is None or not spec.aliases:
+        return {}
+    return {"NetworkingConfig": {"EndpointsConfig": {spec.network: {"Aliases": list(spec.aliases)}}}}
 
 
 def _command(command: tuple[str, ...]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ use constant {
     WNOHANG => 1,
     EINTR => 4, ECHILD => 10,
     PR_SET_DUMPABLE => 4,
+    USER => 'fn',           # who the slot's uid is in /etc/passwd
     LOG_STALL_S => 1,       # how long an agent's write may wait for a host that does not read its logs
 };
 
@@ -134,6 +135,7 @@ sub become {
     syscall($SYS->{dup3}, fileno($log), $_, 0) for 1, 2;
     %ENV = (
         HOME => '/tmp', PATH => '/usr/local/bin:/usr/bin:/bin', LANG => 'C.UTF-8',
+        USER => USER, LOGNAME => USER, HOSTNAME => own_name(),
         %$env,
         FNCTL_SUPERVISED => 1,
     );
@@ -224,6 +226,12 @@ sub signal_file {
 sub signal_mask {
     my ($set) = @_;
     syscall($SYS->{sigprocmask}, SIG_SETMASK, pack('Q', $set), 0, 8);
+}
+
+sub own_name {
+    open(my $file, '<', '/proc/sys/kernel/hostname') or return '';
+    chomp(my $name = readline($file) // '');
+    return $name;
 }
 
 sub dial {

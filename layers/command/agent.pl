@@ -33,7 +33,8 @@ sub new {
         port => 0, families => [], single => 0, closing => 0, relays => {},
         idle => [], waiting => {}, until => undef, said => '', said_at => 0,
     }, $class;
-    $self->say(qq({"op":"hello","protocol":@{[main::PROTOCOL]},"role":"agent","runtime":"command","pid":$$}));
+    my $boot = $ENV{FNCTL_BOOT} // '';
+    $self->say(qq({"op":"hello","protocol":@{[main::PROTOCOL]},"role":"agent","runtime":"command","pid":$$,"boot":"$boot"}));
     my $ends = Linux::child_ends();
     Linux::watch($ends, Linux::IN, sub { sysread $ends, my $info, 4096; $self->child_ended });
     Linux::watch($control, Linux::IN, sub { $self->hear });
@@ -72,6 +73,7 @@ sub hear {
         my $op = $message->{op} // '';
         if ($op eq 'load') { $self->load($message) }
         elsif ($op eq 'dial') { $self->dial($message->{n}) }
+        elsif ($op eq 'stop') { $self->let_go }
     }
 }
 
@@ -161,6 +163,14 @@ sub stop {
     $self->{stopped} = 1;
     kill TERM => -$self->{pid};
     $self->{until} = Linux::now_ms() + main::LAST_WORDS_MS;
+}
+
+# (resident) The host needs the command no more, and says how long it may take to end by ending this agent.
+sub let_go {
+    my ($self) = @_;
+    return if $self->{closing};
+    @$self{qw(closing stopped)} = (1, 1);
+    kill TERM => -$self->{pid} if defined $self->{pid};
 }
 
 # The command's own process has ended, by itself or after `stop`. What it has written to a connection still goes out.

@@ -8,7 +8,7 @@ use warnings;
 use constant { ENOENT => 2, EACCES => 13, LISTEN => '0A' };
 
 # What belongs to the agent, and no command sees.
-my @OURS = qw(FNCTL_PRELOAD FNCTL_ROOT FNCTL_WIPE FNCTL_SUPERVISED FNCTL_LOAD);
+my @OURS = qw(FNCTL_BOOT FNCTL_PRELOAD FNCTL_ROOT FNCTL_WIPE FNCTL_SUPERVISED FNCTL_LOAD);
 
 # `$PORT` and `${PORT}` in a word stand for the port; a shell that would fill in more is a command like any other.
 sub words {
@@ -89,11 +89,13 @@ sub listeners {
     return { families => [sort keys %families], elsewhere => [sort { $a <=> $b } keys %elsewhere], address => $address };
 }
 
-# Rows of proc(5)'s net/tcp, as [address in hex as the kernel writes it, port].
+# Rows of proc(5)'s net/tcp, as [address in hex as the kernel writes it, port]. Of the sandbox's own user alone: the host
+# listens here, too.
 sub listening {
     my ($path) = @_;
     open(my $table, '<', $path) or return ();
-    return map { /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ (\S\S) / && $3 eq LISTEN ? [$1, hex $2] : () } readline $table;
+    my $row = qr/^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ (\S\S) \S+ \S+ \S+ +(\d+) /;
+    return map { $_ =~ $row && $3 eq LISTEN && $4 == $> ? [$1, hex $2] : () } readline $table;
 }
 
 1;

@@ -21,7 +21,8 @@ main();
 sub main {
     standalone() if grep { $_ eq '--serve' } @ARGV;
     my $host = dial('agent.sock') or die "launcher: $ROOT/agent.sock: $!\n";
-    report($host, qq({"op":"hello","protocol":1,"role":"agent","runtime":"go1.24","pid":$$}));
+    my $boot = delete $ENV{FNCTL_BOOT} // '';
+    report($host, qq({"op":"hello","protocol":1,"role":"agent","runtime":"go1.24","pid":$$,"boot":"$boot"}));
     await_load($host);
     my $program = "$ROOT/app/$PLACE/program";
     refuse($host, 'NotCompiled', "there is no compiled program in the bundle: a folder with Go code needs a go.mod", '') unless -x $program;

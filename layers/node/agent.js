@@ -1,6 +1,7 @@
 // The Node agent: dials the host, loads one function, serves its requests. The protocol is ../PROTOCOL.md.
 'use strict';
 
+const os = require('os');
 const { performance } = require('perf_hooks');
 const { preload } = require('./builtins.js');
 const { captureListen } = require('./capture.js');
@@ -8,16 +9,18 @@ const { dropBundledCache, useBundledCache } = require('./compilecache.js');
 const { Control } = require('./control.js');
 const { loadFailure, ownStack } = require('./failure.js');
 const logs = require('./logs.js');
-const own = require('./own.js');
+const agentModules = require('./agentmodules.js');
 const pack = require('./pack.js');
 const program = require('./program.js');
 const { rehearse } = require('./rehearse.js');
 const { Serving } = require('./serving.js');
+const { Workers, watchWorkers } = require('./workers.js');
 
 const ROOT = process.env.FNCTL_ROOT ?? '/fn';
+const SECRET = process.env.FNCTL_BOOT; // what shows that this is the process that was booted
 const RUNTIME = `node${process.versions.node.split('.')[0]}`;
 
-// The agent's own that not every function needs (own.js loads them when one does).
+// The agent's own that not every function needs (agentmodules.js loads them when one does).
 const LATER = ['./apps.js', './events.js'];
 
 class Agent {
@@ -32,13 +35,15 @@ class Agent {
   }
 
   hello() {
-    this.control.send({ op: 'hello', protocol: 1, role: 'agent', runtime: RUNTIME, pid: process.pid });
+    this.control.send({ op: 'hello', protocol: 1, role: 'agent', runtime: RUNTIME, pid: process.pid, boot: SECRET });
   }
 
   receive(message) {
     if (message.op === 'load') this.load(message);
     else if (message.op === 'dial') this.serving?.dial(message.n);
     else if (message.op === 'ahead') this.readAhead(message.folder);
+    else if (message.op === 'sleep') this.sleep();
+    else if (message.op === 'stop') this.stop();
   }
 
   readAhead(folder) {
@@ -56,6 +61,7 @@ class Agent {
       if (program.isProgram(load)) {
         captureListen(load.port, (server) => ready(server, 'web'));
         program.runProgram(load.root, load.handler);
+        watchWorkers((port) => ready(port, 'web'));
       } else {
         this.control.hold(true);
         program.loadExport(load).then(({ server, kind }) => ready(server, kind), (error) => this.fail(error));
@@ -99,13 +105,36 @@ class Agent {
     process.off('exit', this.onExit);
     process.off('beforeExit', this.onIdle);
     this.control.hold(true);
-    this.serving = new Serving(server, { path: `${ROOT}/data.sock`, port: load.port, single: load.model === 'ephemeral' });
+    const settings = { path: `${ROOT}/data.sock`, port: load.port, single: load.model === 'ephemeral' };
+    this.serving = typeof server === 'number' ? new Workers(server, settings) : new Serving(server, settings);
+    if (!load.warmup || typeof server === 'number') return this.loaded(kind, load, started);
+    this.control.send({ op: 'waiting', for: `the answer to its warmup, GET ${load.warmup}` });
+    agentModules.load('warmup.js').warmUp(load, (socket) => this.serving.hand(socket), () => this.loaded(kind, load, started));
+  }
+
+  loaded(kind, load, started) {
     const ms = Math.round((performance.now() - started) * 10) / 10;
     if (this.template) dropBundledCache();
     const fork = this.template !== undefined && load.model === 'ephemeral' && this.template.obstacle() === undefined;
     this.control.send({ op: 'loaded', ms, kind, fork });
     if (fork) this.template.run(this.control, this.serving);
     else this.serving.dial(1);
+  }
+
+  /** No request for long: what only a busy process needs is given back. One may come at any moment. */
+  sleep() {
+    agentModules.load('collect.js').giveBack();
+  }
+
+  /**
+   * The host needs the program no more. One that handles SIGTERM ends by itself, the host's connection being nothing that
+   * it has to wait for; another is ended in order.
+   */
+  stop() {
+    this.control.hold(false);
+    const { SIGTERM } = os.constants.signals;
+    if (process.listenerCount('SIGTERM') === 0) this.serving.close(() => process.exit());
+    else process.emit('SIGTERM', 'SIGTERM', SIGTERM); // at once: a signal might come to a process that has ended before
   }
 
   tellFailure(error) {
@@ -128,6 +157,7 @@ class Agent {
 /** The process as the function will see it. */
 function prepare(load) {
   Object.assign(process.env, load.env, { PORT: String(load.port) });
+  if (load.env.NODE_EXTRA_CA_CERTS) agentModules.load('authorities.js').trust(load.env.NODE_EXTRA_CA_CERTS);
   process.chdir(load.root);
   useBundledCache(load.root, '/tmp');
 }
@@ -135,8 +165,8 @@ function prepare(load) {
 /** Take the agent's own traces away from what user code can see. */
 function hide() {
   process.execArgv = []; // else a process that the function forks would take them over
-  for (const name of ['FNCTL_PRELOAD', 'FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
-  own.hide();
+  for (const name of ['FNCTL_BOOT', 'FNCTL_PRELOAD', 'FNCTL_ROOT', 'FNCTL_WIPE', 'FNCTL_SUPERVISED']) delete process.env[name];
+  agentModules.hide();
   process.mainModule = undefined;
 }
 

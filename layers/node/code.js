@@ -80,6 +80,18 @@ const own = (exports) => (typeof exports === 'object' && exports !== null && Obj
 function existing(root, handler) {
   const file = path.resolve(root, handler);
   if (!fs.existsSync(file)) throw new Error(`there is no ${handler} in the function's folder (${listed(root)})`);
+  return mapped(compiled(file));
+}
+
+/** What the build made of TypeScript beside it; the file itself where it made nothing. */
+function compiled(file) {
+  const made = file.replace(/\.([mc]?)tsx?$/, '.$1js');
+  return fs.existsSync(made) ? made : file;
+}
+
+/** The same file. Where it was made of TypeScript, stacks name lines of that. */
+function mapped(file) {
+  if (fs.existsSync(file.replace(/\.([mc]?)js$/, '.$1ts'))) process.setSourceMapsEnabled(true);
   return file;
 }
 
@@ -88,7 +100,7 @@ function resolved(root, name) {
   const candidates = [...EXTENSIONS.map((extension) => base + extension), path.join(base, 'index.js'), path.join(base, 'index.mjs')];
   const file = candidates.find((candidate) => fs.existsSync(candidate));
   if (!file) throw new Error(`there is no module ${name} in the function's folder (${listed(root)})`);
-  return file;
+  return mapped(file);
 }
 
 async function importFile(root, file) {

@@ -1,7 +1,7 @@
 // Event handlers: HTTP request → (event, context) → HTTP response. The contract is in ../PROTOCOL.md.
 'use strict';
 
-const { EMPTY, assembled, asText, decoded, encoded, exchangeServer, invocation, isJson, pathParams, split } = require('./exchange.js');
+const { EMPTY, assembled, asText, decoded, encoded, exchangeServer, invocation, isJson, named, pathParams, split } = require('./exchange.js');
 
 /** An http.Server that answers each request with what `handler(event, context)` returns. */
 function eventServer(handler, load) {
@@ -14,7 +14,7 @@ function toEvent(request, body) {
   const event = {
     method: request.method,
     path,
-    query: Object.fromEntries(new URLSearchParams(query)),
+    query: named(new URLSearchParams(query)),
     params: pathParams(request),
     headers,
     ...toBody(body),
@@ -30,7 +30,7 @@ function toEvent(request, body) {
 }
 
 function plainHeaders({ 'x-fnctl-params': _, ...headers }) {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(Array.isArray(value) ? value.join(', ') : value)]));
+  return named(Object.entries(headers).map(([name, value]) => [name, String(Array.isArray(value) ? value.join(', ') : value)]));
 }
 
 function toBody(bytes) {

@@ -60,9 +60,12 @@ function split(text, mark) {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** An object of names that clients choose (`toString`, `__proto__`): in it is what was put there, and nothing else. */
+const named = (pairs) => Object.assign(Object.create(null), Object.fromEntries(pairs));
+
 /** The client's own headers, lower case, repeated ones joined: none that the host added for the agent. */
 function clientHeaders(request) {
-  const headers = {};
+  const headers = Object.create(null);
   for (const [name, value] of Object.entries(request.headers)) {
     if (!name.startsWith('x-fnctl-')) headers[name] = Array.isArray(value) ? value.join(', ') : value;
   }
@@ -70,7 +73,7 @@ function clientHeaders(request) {
 }
 
 /** The path parameters of the trigger. */
-const pathParams = (request) => Object.fromEntries(new URLSearchParams(request.headers[PARAMS_HEADER] ?? ''));
+const pathParams = (request) => named(new URLSearchParams(request.headers[PARAMS_HEADER] ?? ''));
 
 /** The client's address: the first that a proxy noted, since the socket's peer is always the host. */
 const clientAddress = (request) => (request.headers['x-forwarded-for'] ?? '').split(',')[0].trim() || '127.0.0.1';
@@ -118,18 +121,24 @@ function decoded(body) {
   return content('application/octet-stream', Buffer.from(body, 'base64'));
 }
 
-/** A response of a handler's own status, headers and content. The handler's content type wins over the content's. */
+/**
+ * A response of a handler's own status, headers and content. The handler's content type wins over the content's; a header
+ * without a value (undefined, null) is left out.
+ */
 function assembled(status, headers, { headers: typed, body }) {
   if (!Number.isInteger(status) || status < 200 || status > 599) throw new BadResponse(`statusCode ${status} is outside 200-599`);
   if (headers === null || typeof headers !== 'object') throw new BadResponse('headers is not an object');
-  const own = Object.keys(headers).some((name) => name.toLowerCase() === 'content-type');
-  return { status, headers: { ...(own ? {} : typed), ...headers }, body };
+  const given = Object.entries(headers).filter(([, value]) => isThere(value));
+  const own = given.some(([name]) => name.toLowerCase() === 'content-type');
+  return { status, headers: named([...(own ? [] : Object.entries(typed)), ...given]), body };
 }
+
+const isThere = (value) => value !== undefined && value !== null;
 
 function write(response, { status, headers, body }) {
   for (const [name, value] of Object.entries(headers)) {
     try {
-      response.setHeader(name, Array.isArray(value) ? value.map(String) : String(value));
+      response.setHeader(name, Array.isArray(value) ? value.filter(isThere).map(String) : String(value));
     } catch (error) {
       throw new BadResponse(`header ${JSON.stringify(name)}: ${error.message}`);
     }
@@ -151,6 +160,6 @@ function writeError(response, status, code, error) {
 }
 
 module.exports = {
-  BadResponse, EMPTY, assembled, asText, clientAddress, clientHeaders, decoded, encoded, exchangeServer, fail, invocation, isJson, pathParams,
+  BadResponse, EMPTY, assembled, asText, clientAddress, clientHeaders, decoded, encoded, exchangeServer, fail, invocation, isJson, named, pathParams,
   readAll, split, write,
 };

@@ -10,6 +10,7 @@ const { decode, errno, load } = require(`./koffi/linux_${process.arch}/koffi.nod
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
 const SO_SNDTIMEO = 21;
 const MADV_DOFORK = 11;
@@ -128,13 +129,18 @@ function reapAll() {
 /** Whether this process has children, ended ones among them. */
 const hasChildren = () => c.waitid(P_ALL, 0, Buffer.alloc(128), WEXITED_NOHANG_NOWAIT) === 0 || errno() !== ECHILD;
 
-/** Standard output and error are a connection of their own to the socket at `path` from now on; writes wait at most `stallS`. */
-function redirectOutput(path, stallS) {
-  const socket = c.socket(AF_UNIX, SOCK_STREAM, 0);
+/** A connection to the socket at `path`, which programs that are started do not inherit. */
+function dial(path) {
+  const socket = c.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const name = Buffer.from(`\x01\0${path}\0`, 'latin1'); // struct sockaddr_un
+  if (socket < 0 || c.connect(socket, name, name.length) !== 0) throw new Error(`${path}: error ${errno()}`);
+  return socket;
+}
+
+/** Standard output and error are this connection from now on; writes wait at most `stallS`. */
+function redirectOutput(socket, stallS) {
   const stall = Buffer.alloc(16); // struct timeval
   stall.writeInt32LE(stallS, 0);
-  if (socket < 0 || c.connect(socket, name, name.length) !== 0) throw new Error(`${path}: error ${errno()}`);
   c.setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, stall, stall.length);
   c.dup2(socket, 1);
   c.dup2(socket, 2);
@@ -159,4 +165,4 @@ function drain(fd) {
 /** Whether other processes of this user may look into this one through /proc. */
 const setDumpable = (on) => c.prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0);
 
-module.exports = { canFork, drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };
+module.exports = { canFork, close: c.close, dial, drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };

@@ -6,7 +6,7 @@ const http = require('http');
 const Module = require('module');
 const path = require('path');
 const { Code, existing, isFile, nature } = require('./code.js');
-const own = require('./own.js');
+const agentModules = require('./agentmodules.js');
 
 // Each has a file of its own name in contracts/, which nothing loads but a function of that contract:
 // `serve(code, load)` resolves to an http.Server that does not listen; `environment(load)` is what its platform sets.
@@ -28,7 +28,7 @@ async function exportedApp({ root, handler }) {
   const code = new Code(root, handler);
   const exports = await code.exports(); // loaded already, and not run again
   for (const found of [await code.found().catch(() => undefined), exports?.app, exports?.server]) {
-    const server = await own.load('apps.js').appServer(found);
+    const server = await agentModules.load('apps.js').appServer(found);
     if (server) return server;
   }
   return undefined;
@@ -45,7 +45,7 @@ async function loadExport(load) {
 }
 
 async function platform(load) {
-  const contract = own.load(`contracts/${load.contract}.js`);
+  const contract = agentModules.load(`contracts/${load.contract}.js`);
   for (const [name, value] of Object.entries(contract.environment?.(load) ?? {})) process.env[name] ??= value;
   if (load.initializer && !contract.initializes) throw new Error(`the contract ${load.contract} has no initializer`);
   const code = new Code(load.root, load.handler);
@@ -55,12 +55,12 @@ async function platform(load) {
 
 /** The http.Server for what was found: as the contract says; without one, an app where it has the shape of an app. */
 async function serverOf(found, { handler, contract, ...load }) {
-  const app = contract === 'event' ? undefined : await own.load('apps.js').appServer(found);
+  const app = contract === 'event' ? undefined : await agentModules.load('apps.js').appServer(found);
   if (app) return { server: app, kind: 'web' };
   const wanted = { web: 'a web app', event: 'a function' }[contract] ?? 'a function or an app';
   if (typeof found !== 'function') throw new Error(`${handler} is ${nature(found)}, not ${wanted}`);
   if (contract === 'web') return { server: http.createServer(found), kind: 'web' };
-  return { server: own.load('events.js').eventServer(found, load), kind: 'event' };
+  return { server: agentModules.load('events.js').eventServer(found, load), kind: 'event' };
 }
 
 module.exports = { exportedApp, isProgram, runProgram, loadExport };

@@ -22,7 +22,7 @@ const REQUEST = [
  * that is kept, or on one each.
  */
 function rehearse(done, serve = plainly) {
-  const door = path.join(os.tmpdir(), '.fnctl-rehearsal');
+  const address = path.join(os.tmpdir(), '.fnctl-rehearsal');
   const gate = net.createServer();
   const timer = setTimeout(end, LONGEST_MS);
   let rounds = 0;
@@ -38,8 +38,8 @@ function rehearse(done, serve = plainly) {
   gate.on('error', end);
   gate.on('connection', (connection) => {
     client = connection;
-    client.on('error', end);
-    client.on('close', () => (rounds < ROUNDS ? serve(door) : end()));
+    client.on('error', () => {}); // who serves once has closed it by now; the next round has a connection of its own
+    client.on('close', () => (ended || rounds === ROUNDS ? end() : serve(address)));
     client.on('data', () => {
       rounds += 1;
       if (rounds < ROUNDS) client.write(REQUEST);
@@ -47,14 +47,14 @@ function rehearse(done, serve = plainly) {
     });
     client.write(REQUEST);
   });
-  gate.listen(door, () => serve(door));
+  gate.listen(address, () => serve(address));
 }
 
-function plainly(door) {
+function plainly(address) {
   const server = http.createServer((request, response) => {
     request.on('data', () => {}).on('end', () => response.setHeader('Content-Type', 'application/json').end('{}'));
   });
-  const socket = net.connect(door, () => server.emit('connection', socket));
+  const socket = net.connect(address, () => server.emit('connection', socket));
   socket.on('error', () => {}); // the other side is told by the close
 }
 

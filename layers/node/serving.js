@@ -26,6 +26,12 @@ class Serving {
     if (single) endAfterOne(server);
   }
 
+  /** As `http.Server.close`; `done` is called, whether it listened by itself or not. */
+  close(done) {
+    if (this.server.listening) this.server.close(done);
+    else done();
+  }
+
   dial(count) {
     for (let n = 0; n < count; n += 1) this.connect();
   }
@@ -33,12 +39,26 @@ class Serving {
   connect() {
     const socket = net.connect({ path: this.path, allowHalfOpen: true });
     socket.on('error', () => {}); // until the server's own listener is there; the host learns by the close
-    socket.once('connect', () => {
-      // Apps read the peer's address (req.ip, rate limits); a unix socket has none. They see a proxy on loopback.
-      for (const [name, value] of Object.entries(this.peer)) Object.defineProperty(socket, name, { configurable: true, value });
-      if (this.single) socket.once('close', this.leave);
-      this.server.emit('connection', socket);
-    });
+    socket.once('connect', () => this.serve(socket));
+  }
+
+  /** A connection that was dialled already. */
+  take(fd) {
+    const socket = new net.Socket({ fd, allowHalfOpen: true });
+    socket.on('error', () => {});
+    this.serve(socket);
+  }
+
+  serve(socket) {
+    if (this.single) socket.once('close', this.leave);
+    else endWhole(socket);
+    this.hand(socket);
+  }
+
+  hand(socket) {
+    // Apps read the peer's address (req.ip, rate limits); a unix socket has none. They see a proxy on loopback.
+    for (const [name, value] of Object.entries(this.peer)) Object.defineProperty(socket, name, { configurable: true, value });
+    this.server.emit('connection', socket);
   }
 }
 
@@ -50,6 +70,34 @@ function attribute(server) {
     return logs.during(request.headers[ID_HEADER], answer, () => emit.call(this, event, request, answer, ...rest));
   };
 }
+
+/**
+ * An app may end a connection after an answer, while the next request is on its way. Then nothing more is read, and the
+ * connection is closed and not only shut down: so the host can tell that nobody read that request (PROTOCOL.md).
+ */
+function endWhole(socket) {
+  const { _final, end, destroySoon } = net.Socket.prototype;
+  let whole = false;
+  socket.end = function endOfApp(...words) {
+    whole = this.parser && isAnswered(this._httpMessage); // with an upgrade, the parser is gone
+    if (whole) {
+      this._handle?.readStop();
+      this.once('finish', this.destroy);
+    }
+    return end.apply(this, words);
+  };
+  socket.destroySoon = function endSoon() {
+    if (!this._httpMessage) this.end = end; // Node itself, after a response that said it is the last
+    destroySoon.call(this);
+  };
+  socket.resetAndDestroy = socket.destroy; // which only TCP can
+  socket._final = function final(done) {
+    if (whole) done();
+    else _final.call(this, done);
+  };
+}
+
+const isAnswered = (response) => !response || (response.writableEnded && response.shouldKeepAlive);
 
 function endAfterOne(server) {
   server.prependListener('request', (request, response) => {

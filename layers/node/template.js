@@ -2,8 +2,8 @@
 //
 // The child is forked ahead and waits for its request, so that the fork is not on the request's way. What a child leaves
 // behind dies with it: every other process is killed, what it could write to is wiped, its log connection was its own.
-// What a child could still change on purpose about its parent (the same user): stop or kill it, lower its limits or
-// priority. That harms later invocations of the same function only, and the host's deadlines catch it.
+// What a child could still do on purpose to its parent (the same user): stop or kill it. Then the host ends the sandbox, or
+// starts another template in it, and uses nothing that a child has dialled. Limits and priorities of others are refused (seccomp).
 //
 // The template itself waits in system calls, never in Node's loop: no timer or callback of the user's runs in it.
 'use strict';
@@ -13,8 +13,7 @@ const { readdirSync, readFileSync, readlinkSync, stat, statSync } = require('fs'
 const crypto = require('crypto');
 const { syncBuiltinESMExports } = require('module');
 const { inspect } = require('util');
-const v8 = require('v8');
-const vm = require('vm');
+const { collector } = require('./collect.js');
 const { eventServer } = require('./events.js');
 const native = require('./native.js');
 const { rehearse } = require('./rehearse.js');
@@ -43,7 +42,7 @@ class Template {
   prepare(done) {
     const load = { function: 'none', version: '0', memory_mb: 1, timeout_ms: 1 };
     const server = () => eventServer(async (event) => ({ statusCode: 200, headers: {}, body: JSON.stringify(event) }), load);
-    rehearse(() => this.note(done), (path) => new Serving(server(), { path, port: 0, single: true, leave: rehearseExit }).dial(1));
+    rehearse(() => this.note(done), (path) => new Serving(server(), { path, port: 0, single: true, leave: rehearseExit }).take(native.dial(path)));
   }
 
   note(done) {
@@ -82,9 +81,13 @@ class Template {
   forkEach(control, serving) {
     let done;
     for (;;) {
+      // Dialled here and not by the child: by this process the host knows them (SO_PEERCRED) from what a child dials.
+      const [log, data] = [native.dial(`${this.root}/log.sock`), native.dial(`${this.root}/data.sock`)];
       const child = native.fork();
-      if (child === 0) return this.begin(control, serving);
+      if (child === 0) return this.begin(control, serving, log, data);
       if (child < 0) native.leave(1);
+      native.close(log);
+      native.close(data);
       if (done) native.send(control.fd, `${JSON.stringify(done)}\n`);
       while (!native.ended(child, control.fd)) {
         if (!native.drain(control.fd)) native.leave(0);
@@ -97,20 +100,20 @@ class Template {
   }
 
   /** The child: a process as if it had been started for this invocation. */
-  begin(control, serving) {
+  begin(control, serving, log, data) {
     try {
-      this.become(control);
-      serving.dial(1);
+      this.become(control, log);
+      serving.take(data);
     } catch (error) {
       process.stderr.write(`${inspect(error)}\n`);
       native.leave(COULD_NOT_START);
     }
   }
 
-  become(control) {
+  become(control, log) {
     native.setsid();
     control.abandon();
-    native.redirectOutput(`${this.root}/log.sock`, LOG_STALL_S);
+    native.redirectOutput(log, LOG_STALL_S);
     native.setDumpable(true);
     endWithoutNode();
     this.random.reseed();
@@ -140,14 +143,6 @@ function killOthers() {
   }
   native.reapAll();
   return true;
-}
-
-/** V8 shows its collector in contexts made while it is told to: never in the user's. */
-function collector() {
-  v8.setFlagsFromString('--expose-gc');
-  const collect = vm.runInNewContext('gc');
-  v8.setFlagsFromString('--no-expose-gc');
-  return collect;
 }
 
 const nobody = new Int32Array(new SharedArrayBuffer(4));

@@ -35,7 +35,12 @@ final class Cgi
             array_push($command, '-d', "$name=$value");
         }
         // The environment comes with each request; 0 is "serve any number of them".
-        $environment = ['PATH' => (string) getenv('PATH'), 'HOME' => '/tmp', 'LANG' => 'C.UTF-8', 'PHP_FCGI_MAX_REQUESTS' => '0'];
+        $environment = ['HOME' => '/tmp', 'LANG' => 'C.UTF-8', 'PHP_FCGI_MAX_REQUESTS' => '0'];
+        foreach (getenv() as $name => $value) { // what is read as a process starts, and the path of its programs
+            if (preg_match('/^(PATH|PHPRC|PHP_INI_SCAN_DIR|LANG|LC_.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*)$/', $name) === 1) {
+                $environment[$name] = $value;
+            }
+        }
         $this->process = proc_open($command, [$listener, STDERR, STDERR], $pipes, '/', $environment);
         fclose($listener);
     }
@@ -76,7 +81,7 @@ final class Cgi
     }
 
     /** Wait for the end of what was killed. */
-    public function bury(): void
+    public function reap(): void
     {
         proc_close($this->process);
     }

@@ -16,6 +16,8 @@ final class LogPipe
 
     private string $rest = '';
     private string $id = '';
+    private ?string $only = null; // (single) the one invocation that this worker is there for
+    public bool $single = false;
 
     /** @param resource $stream does not block */
     public function __construct(public readonly mixed $stream, private readonly bool $marked)
@@ -39,12 +41,21 @@ final class LogPipe
         $last = count($parts) - 1;
         foreach ($parts as $index => $part) {
             if ($index % 2 === 1) {
-                $this->id = $part;
+                $this->id = $this->switchTo($part);
             } else {
                 $this->rest = $this->lines($part, whole: $index < $last);
             }
         }
         return true;
+    }
+
+    /** The worker says its invocation before any code of it runs, and what that code may say later is not believed. */
+    private function switchTo(string $id): string
+    {
+        if (!$this->single || $id === '') {
+            return $id;
+        }
+        return $id === ($this->only ??= $id) ? $id : '';
     }
 
     /** Pass on everything that was written by now. */

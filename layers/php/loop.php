@@ -13,6 +13,7 @@ final class AgentLoop
     /** @var ?array<string, mixed> (ephemeral) what is said once the next worker is ready */
     private ?array $done = null;
     private bool $loaded = false;
+    private bool $stopping = false;
     private readonly Lines $host;
     private readonly string $runtime;
     private readonly string $writable;
@@ -30,11 +31,11 @@ final class AgentLoop
         $agent = new self(new Kernel());
         $agent->kernel->allowLooking(false);
         // Booted for a function that is known, its worker is made when it is told.
-        $work = getenv('FNCTL_PRELOAD') === '0' ? null : $agent->hire(ahead: true);
+        $work = getenv('FNCTL_PRELOAD') === '0' ? null : $agent->startWorker(ahead: true);
         if ($work !== null) {
             return $work->accept();
         }
-        $agent->host->send(['op' => 'hello', 'protocol' => 1, 'role' => 'agent', 'runtime' => $agent->runtime, 'pid' => getmypid()]);
+        $agent->host->send(['op' => 'hello', 'protocol' => 1, 'role' => 'agent', 'runtime' => $agent->runtime, 'pid' => getmypid(), 'boot' => (string) getenv('FNCTL_BOOT')]);
         return $agent->run();
     }
 
@@ -90,6 +91,10 @@ final class AgentLoop
     /** @param array<string, mixed> $message of the host's */
     private function told(array $message): ?Work
     {
+        if ($message['op'] === 'stop') { // workers end with their connections, which the host closes
+            $this->stopping = true;
+            $this->leaveIfAlone();
+        }
         $count = match ($message['op']) {
             'load' => 1,
             'dial' => $this->isEphemeral() ? 0 : $message['n'], // ephemeral: one connection at a time
@@ -98,12 +103,13 @@ final class AgentLoop
         if ($message['op'] === 'load') {
             $this->load = $message;
             if ($this->workers !== []) { // the one that was made ahead
+                $this->workers[0]->logs->single = $this->isEphemeral();
                 $this->workers[0]->channel->send(['load' => $message]);
                 return null;
             }
         }
         for ($n = 0; $n < $count; $n += 1) {
-            if (($work = $this->hire()) !== null) {
+            if (($work = $this->startWorker()) !== null) {
                 return $work;
             }
         }
@@ -116,9 +122,11 @@ final class AgentLoop
     }
 
     /** One worker more, with the function where it is known. In the new process, its work; in the agent null. */
-    private function hire(bool $ahead = false): ?Work
+    private function startWorker(bool $ahead = false): ?Work
     {
-        $made = Worker::fork($this->kernel, marked: true);
+        // Dialled here and not by the worker: by this process the host knows it (SO_PEERCRED) from what a worker dials.
+        $data = $this->isEphemeral() ? Lines::dial('data') : null;
+        $made = Worker::fork($this->kernel, marked: true, data: $data);
         if ($made instanceof Work) {
             $this->forget();
             if ($ahead) {
@@ -126,6 +134,10 @@ final class AgentLoop
             }
             return $made;
         }
+        if ($data !== null) {
+            fclose($data);
+        }
+        $made->logs->single = $this->isEphemeral();
         $this->workers[] = $made;
         if ($ahead) {
             [$read, $none] = [[$made->channel->stream], null];
@@ -180,12 +192,21 @@ final class AgentLoop
     private function ended(Worker $worker): ?Work
     {
         $this->heard($worker, $worker->lastWords());
-        [$status, $usage] = $worker->bury();
+        [$status, $usage] = $worker->reap();
         $this->workers = array_values(array_filter($this->workers, static fn (Worker $each) => $each !== $worker));
         if ($this->isEphemeral() && $this->loaded && $this->done === null) {
             return $this->next($status, $usage);
         }
+        $this->leaveIfAlone();
         return $worker->closed ? null : Worker::follow($status);
+    }
+
+    /** The host needs the function no more, and the last worker has ended. */
+    private function leaveIfAlone(): void
+    {
+        if ($this->stopping && $this->workers === []) {
+            exit(0);
+        }
     }
 
     /**
@@ -205,6 +226,6 @@ final class AgentLoop
             'code' => $signaled ? 0 : pcntl_wexitstatus($status),
             'signal' => $signaled ? pcntl_wtermsig($status) : 0,
         ];
-        return $this->hire();
+        return $this->startWorker();
     }
 }

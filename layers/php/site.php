@@ -57,6 +57,17 @@ final class Site
                 return new Found(file: $there);
             }
         }
+        return $this->nearest($there, $rest, $path);
+    }
+
+    /** The front controller of the nearest folder that has one: `/admin/users/7` is admin/index.php's, where that is there. */
+    private function nearest(string $there, string $rest, string $path): Found
+    {
+        for ($folder = $there; str_starts_with("$folder/", "{$this->documentRoot}/"); $folder = dirname($folder)) {
+            if ($folder !== $this->documentRoot && is_file("$folder/index.php") && $this->isInside("$folder/index.php")) {
+                return new Found("$folder/index.php", substr($there . $rest, strlen($folder)));
+            }
+        }
         return new Found($this->front, $path === '/' ? '' : $path);
     }
 
@@ -84,6 +95,15 @@ final class Site
         return self::TYPES[strtolower(pathinfo($file, PATHINFO_EXTENSION))] ?? 'application/octet-stream';
     }
 
+    /** The port of the address that the client has: what scripts make links of. */
+    private static function port(Request $request, string $host): string
+    {
+        if (preg_match('/:(\d+)$/', $host, $found)) {
+            return $found[1];
+        }
+        return $request->header('x-forwarded-port') ?? ($request->header('x-forwarded-proto') === 'https' ? '443' : '80');
+    }
+
     /** The variables of CGI (RFC 3875) and those that PHP's web servers set beside them. @return array<string, string> */
     public function variables(Request $request, Found $found, Load $load, int $length): array
     {
@@ -96,7 +116,7 @@ final class Site
             'REQUEST_METHOD' => $request->method, 'REQUEST_URI' => $request->target, 'QUERY_STRING' => $request->query(),
             'DOCUMENT_ROOT' => $this->documentRoot, 'SCRIPT_FILENAME' => (string) $found->script, 'SCRIPT_NAME' => $script,
             'DOCUMENT_URI' => $script, 'REQUEST_SCHEME' => $request->header('x-forwarded-proto') ?? 'http',
-            'SERVER_NAME' => preg_replace('/:\d+$/', '', $host), 'SERVER_PORT' => (string) $load->port, 'SERVER_ADDR' => '127.0.0.1',
+            'SERVER_NAME' => preg_replace('/:\d+$/', '', $host), 'SERVER_PORT' => self::port($request, $host), 'SERVER_ADDR' => '127.0.0.1',
             'REMOTE_ADDR' => '127.0.0.1', 'REMOTE_PORT' => '0',
         ];
         if ($found->pathInfo !== '') {

@@ -64,7 +64,7 @@ final class Standalone
         foreach ($workers as $worker) {
             $worker->logs->catchUp();
             if (in_array($worker->watch, $read, true)) {
-                Worker::follow($worker->bury()[0]);
+                Worker::follow($worker->reap()[0]);
             }
             if (in_array($worker->channel->stream, $read, true)) {
                 self::hear($worker, $worker->channel->receive() ?? []);
@@ -96,7 +96,7 @@ final class Standalone
         } while (!in_array($worker->channel->stream, $read, true));
         $messages = $worker->channel->receive() ?? [];
         if (($messages[0]['op'] ?? '') !== 'loaded') {
-            Worker::follow($worker->bury()[0]);
+            Worker::follow($worker->reap()[0]);
         }
         self::hear($worker, $messages); // it may serve already
     }

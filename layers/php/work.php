@@ -10,13 +10,19 @@ final class Work
     private Load $load;
     private ?Contract $contract = null;
     private ?string $file = null;
-    private mixed $data = null;
     private float $started = 0.0;
     private bool $loading = false;
 
-    /** @param ?resource $listener where connections come from; null: one is dialled */
-    public function __construct(private readonly Kernel $kernel, private readonly Lines $agent, private readonly mixed $listener)
-    {
+    /**
+     * @param ?resource $listener where connections come from
+     * @param ?resource $data the one connection to serve; where neither is given, it is dialled
+     */
+    public function __construct(
+        private readonly Kernel $kernel,
+        private readonly Lines $agent,
+        private readonly mixed $listener,
+        private mixed $data,
+    ) {
     }
 
     /** Get ready for a page before it is known whether one will come. */
@@ -89,11 +95,13 @@ final class Work
             $function = substr($this->load->handler, strrpos($this->load->handler, '.') + 1);
             $this->contract = $this->load->contractFor(Program::callable($function, (string) $this->file, $this->load->root));
             $this->initialize();
-            $this->cgi?->bury();
+            $this->cgi?->reap();
             $this->cgi = null;
         }
         $this->loading = false;
-        $this->data = $this->listener === null ? Lines::dial('data') : null;
+        if ($this->listener === null) {
+            $this->data ??= Lines::dial('data');
+        }
         $ms = round((microtime(true) - $this->started) * 1000, 1);
         $this->agent->send(['op' => 'loaded', 'ms' => $ms, 'kind' => $this->load->isWeb() ? 'web' : 'event', 'fork' => $this->load->single]);
     }
@@ -144,9 +152,13 @@ final class Work
             }
         } while ($this->listener !== null);
         $this->cgi?->kill();
-        $this->cgi?->bury();
+        $this->cgi?->reap();
         $this->agent->send(['op' => 'closed']);
-        exit(0);
+        if (!$this->load->single && !in_array(pcntl_signal_get_handler(SIGTERM), [SIG_DFL, SIG_IGN], true)) {
+            posix_kill(getmypid(), SIGTERM); // the function's own handler
+            pcntl_signal_dispatch();
+        }
+        exit(0); // and what was given to register_shutdown_function
     }
 
     private function serveConnection(Wire $wire): void

@@ -16,8 +16,12 @@ final class Worker
     ) {
     }
 
-    /** The new worker; in the new process, its work instead. */
-    public static function fork(Kernel $kernel, bool $marked, mixed $listener = null): self|Work
+    /**
+     * The new worker; in the new process, its work instead.
+     *
+     * @param ?resource $data the one connection that it is to serve; without, and without a listener, it dials one
+     */
+    public static function fork(Kernel $kernel, bool $marked, mixed $listener = null, mixed $data = null): self|Work
     {
         [$ours, $theirs] = Lines::pair();
         [$reading, $writing] = $kernel->pipe();
@@ -31,7 +35,7 @@ final class Worker
             $kernel->allowLooking(true);
             $ours->close();
             fclose($reading);
-            return new Work($kernel, $theirs, $listener);
+            return new Work($kernel, $theirs, $listener, $data);
         }
         $theirs->close();
         stream_set_blocking($ours->stream, false); // a program of the worker's may hold the other end open after it
@@ -40,7 +44,7 @@ final class Worker
     }
 
     /** @return array{int, array<string, int>} wait's status and the resources used, its programs' among them */
-    public function bury(): array
+    public function reap(): array
     {
         pcntl_waitpid($this->pid, $status, 0, $usage);
         $this->logs->drain();

@@ -1,4 +1,4 @@
-"""A function: takes an event, gives back a response. What it can read and return stands in README.md."""
+"""A function: gets an event, returns a response. README.md says what it can read and return."""
 
 
 def handler(event, context):

@@ -7,22 +7,38 @@ free connections, queues in bounds, and remembers what became of each lease.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import fcntl
+import sys
+import termios
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import uvloop
 
+from fnctl.clock import VirtualClock
+from fnctl.dispatch.admission import Lease, WarmCall
+from fnctl.dispatch.invocation import QUEUE_S, Invocations
+from fnctl.dispatch.receipts import served_receipt
+from fnctl.dispatch.ticker import TICK_S, Ticker
 from fnctl.errors import FnctlError, FunctionError, NotFound, QueueFull
-from fnctl.gateway.app import Gateway
-from fnctl.gateway.limits import Limits
-from fnctl.gateway.receipts import served_receipt
-from fnctl.gateway.routes import Routes
-from fnctl.gateway.upstream import upstream_factory
-from fnctl.model import Function, Model, Receipt, StartKind
-from fnctl.runtime.lease import DataConnection, Lease, WarmCall
+from fnctl.model import Function, Model, Queue, Receipt, SiteKey, StartKind
+from fnctl.sandbox.connection import DataConnection
+from fnctl.store.port import Store
+from fnctl.store.sqlite import SqliteStore
+from fnctl.triggers.http.auth import Gate
+from fnctl.triggers.http.gateway import Gateway
+from fnctl.triggers.http.limits import Limits
+from fnctl.triggers.http.routes import Routes
+from fnctl.triggers.http.upstream import upstream_factory
+from fnctl.triggers.queue.deferred import Deferred
+from fnctl.workflow.durable.api import Api
+from fnctl.workflow.durable.executions import Executions
+from tests.support.turning import until
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -41,6 +57,8 @@ class StageLease:
     runtime_ms: float = 0.0
     load_ms: float = 0.0
     released: list[tuple[bool, FnctlError | None]] = field(default_factory=list)
+
+    def carry(self, invocation: str) -> None: ...
 
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         assert not self.released, "a lease is released once"
@@ -107,13 +125,13 @@ class StageAdmission:
     def __init__(self) -> None:
         self.sites: dict[str, Site] = {}
 
-    def try_acquire(self, function: str) -> StageLease | None:
-        return self._site(function).take()
+    def try_acquire(self, site: SiteKey) -> StageLease | None:
+        return self._site(site.function).take()
 
-    def enqueue(self, function: str, ready: Callable[[Lease | FnctlError], None]) -> StageWaiter:
-        site = self._site(function)
+    def enqueue(self, key: SiteKey, ready: Callable[[Lease | FnctlError], None]) -> StageWaiter:
+        site = self._site(key.function)
         if len(site.waiters) >= site.function.queue:
-            raise QueueFull(f"the queue of {function} is full", retry_after_s=1)
+            raise QueueFull(f"the queue of {key.function} is full", retry_after_s=1)
         waiter = StageWaiter(site, ready)
         site.waiters.append(waiter)
         return waiter
@@ -136,20 +154,47 @@ class StageLedger:
     def warm(self, lease: Lease, call: WarmCall) -> None:
         invocation, at, handler_s, total_s, (method, target, status) = call
         times = handler_s * 1000, total_s * 1000
-        asked = method.decode(), target.decode("latin-1"), None
-        self.receipts.append(served_receipt(invocation, lease, status, "ok", at, *times, *asked))
+        asked = method.decode(), target.decode("latin-1")
+        self.receipts.append(served_receipt(invocation, lease, status, "ok", at, *times, *asked, None))
 
 
 class Stage:
     """`port`, `socket` and the receipts of a running gateway. Made by `stage()`."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        queue_s: float,
+        tick_s: float,
+        gate: Gate | None = None,
+        store: Store | None = None,
+        now: float | None = None,
+        hosts: frozenset[bytes] | None = None,
+    ) -> None:
         self.folder = folder
         self.admission = StageAdmission()
         self.ledger = StageLedger()
         self.receipts = self.ledger.receipts
-        self.routes = Routes()
-        self.gateway = Gateway(self.admission, self.routes, self.ledger, limits)
+        self.routes = Routes(names=hosts)
+        self.invocations = Invocations(self.admission, self.ledger, Ticker(tick_s), queue_s=queue_s)
+        self.clock = VirtualClock(now)
+        self.store = store or SqliteStore()
+        self.queues: list[Queue] = []
+        self.secret = "whsec_" + base64.b64encode(b"secret of the stage").decode()
+        self.deferred = Deferred(
+            self.store,
+            self.clock,
+            self.invocations,
+            self.functions,
+            Random(1),
+            declared=lambda: self.queues,
+            read_secret=lambda secret: self.secret,
+        )
+        self.executions = Executions(self.store, self.clock, self.invocations, self.functions)
+        api = self.deferred.durable = Api(self.executions, self.functions, self.deferred)
+        self.clock.settled += [self.deferred.rest, self.executions.rest]
+        self.gateway = Gateway(self.invocations, self.routes, limits, gate, acceptor=self.deferred, durable=api)
         self.port = 0
         self.errors: list[BaseException] = []
         self._functions: list[Function] = []
@@ -168,11 +213,15 @@ class Stage:
         self._servers.append(await loop.create_unix_server(lambda: upstream_factory(site), str(path)))
         self._functions.append(function)
         self.routes.replace(self._functions)
+        self.deferred.refresh()
         for _ in range(connections):
             agent = asyncio.create_task(self._agent(path, handler))
             self._agents.add(agent)
         await until(lambda: len(site.free) >= connections)
         return site
+
+    def functions(self) -> dict[str, Function]:
+        return {function.name: function for function in self._functions}
 
     async def _agent(self, path: Path, handler: Handler) -> None:
         while True:
@@ -188,28 +237,48 @@ class Stage:
                 with contextlib.suppress(ConnectionError):
                     await writer.wait_closed()
 
+    async def open(self) -> None:
+        await self.store.open()
+        await self.deferred.open()
+        await self.executions.open()
+        self.port = await self.gateway.start("127.0.0.1", 0)
+        await self.gateway.start_unix(self.socket)
+
     async def close(self) -> None:
         await self.gateway.close()
+        await self.deferred.close(cut=True)
+        await self.executions.close(cut=True)
+        await self.store.close()
         for agent in self._agents:
             agent.cancel()
         await asyncio.gather(*self._agents, return_exceptions=True)
         for server in self._servers:
             server.close()
-        assert self.gateway.in_flight == 0
+        assert self.gateway.in_flight == self.invocations.in_flight == 0
         assert not self.errors
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Let the loop turn until it is so; bounded by who awaits."""
-    while not holds():  # noqa: ASYNC110  what is waited for has no event to offer
-        await asyncio.sleep(0.001)
+def unread(writer: asyncio.StreamWriter) -> int:
+    """Bytes that were written to a unix socket and that the other side has not read yet."""
+    left = bytearray(4)
+    fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, left)
+    return int.from_bytes(left, sys.byteorder)
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, limits: Limits | None = None) -> AsyncIterator[Stage]:
-    made = Stage(folder, limits or Limits())
-    made.port = await made.gateway.start("127.0.0.1", 0)
-    await made.gateway.start_unix(made.socket)
+async def stage(
+    folder: Path,
+    limits: Limits | None = None,
+    queue_s: float = QUEUE_S,
+    tick_s: float = TICK_S,
+    gate: Gate | None = None,
+    store: Store | None = None,
+    now: float | None = None,
+    hosts: frozenset[bytes] | None = None,
+) -> AsyncIterator[Stage]:
+    """`hosts`: that it answers for, as a gateway that listens on loopback alone; None: any."""
+    made = Stage(folder, limits or Limits(), queue_s, tick_s, gate, store, now, hosts)
+    await made.open()
     try:
         yield made
     finally:
@@ -283,9 +352,18 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-def play(folder: Path, scene: Callable[[Stage], Awaitable[None]], limits: Limits | None = None) -> Stage:
+def play(
+    folder: Path,
+    scene: Callable[[Stage], Awaitable[None]],
+    limits: Limits | None = None,
+    *,
+    queue_s: float = QUEUE_S,
+    tick_s: float = TICK_S,
+    gate: Gate | None = None,
+    hosts: frozenset[bytes] | None = None,
+) -> Stage:
     async def run() -> Stage:
-        async with stage(folder, limits) as made, asyncio.timeout(30):
+        async with stage(folder, limits, queue_s, tick_s, gate, hosts=hosts) as made, asyncio.timeout(30):
             await scene(made)
         return made
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fnctl.engine.base import LABEL, LABEL_ROLE
+from fnctl.engine.connection import endpoint
 from fnctl.engine.docker import DockerEngine
-from fnctl.engine.wire import endpoint
+from fnctl.engine.port import LABEL, LABEL_ROLE
 from fnctl.errors import EngineError
 from fnctl.model import SandboxSpec
 from tests.faults.line import Fault, Line

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fnctl.engine.base import LABEL, LABEL_ROLE
 from fnctl.engine.docker import DockerEngine
-from fnctl.errors import BuildError, DeadlineExceeded, EngineError, ImageNotFound
+from fnctl.engine.port import LABEL, LABEL_ROLE
+from fnctl.errors import BuildError, DeadlineExceeded, EngineError
 from fnctl.model import SandboxSpec
 
 pytestmark = pytest.mark.engine
@@ -154,13 +152,3 @@ def test_a_hanging_build_step_is_ended(engine: DockerEngine, tag: str, tmp_path:
 
     assert caught.value.code == "build_timeout"
     assert engine.image(tag) is None
-
-
-def test_an_archive_that_is_none_is_refused(engine: DockerEngine) -> None:
-    with pytest.raises(EngineError):
-        engine.load(io.BytesIO(json.dumps({"not": "an archive"}).encode() * 100))
-
-
-def test_pulling_what_is_not_there_is_an_error(engine: DockerEngine) -> None:
-    with pytest.raises((EngineError, ImageNotFound)):
-        engine.pull("localhost:1/no-such:image")

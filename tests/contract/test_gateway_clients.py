@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from gateway_stage import HELLO, Seen, Stage, answering, app, echo, play
 from websockets.asyncio.client import connect
+from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from fnctl.control.admin import AdminServer, admin_app
+from fnctl.control.changes import Applied
 from fnctl.errors import NotFound
-from fnctl.gateway.admin import AdminServer, admin_app
+from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, echo, play
 
 
 def needs(program: str) -> pytest.MarkDecorator:
@@ -83,7 +85,7 @@ async def websocket_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWri
         for event in protocol.events_received():
             if isinstance(event, Request):
                 protocol.send_response(protocol.accept(event))
-            elif event.opcode.name == "TEXT":
+            elif isinstance(event, Frame) and event.opcode.name == "TEXT":
                 protocol.send_text(event.data)
         for piece in protocol.data_to_send():
             writer.write(piece)
@@ -131,12 +133,17 @@ def test_the_admin_api(folder: Path) -> None:
 
     async def reap(function: str) -> int:
         if function != "app":
-            raise NotFound(f"no function named {function}", hint="`fnctl ps` lists what runs")
+            raise NotFound(f"no function named {function}", hint="`fnctl ps` lists the running functions")
         return 2
+
+    async def reload(*, code: bool) -> Applied:
+        return Applied(added=("app",))
 
     async def scene() -> None:
         path = folder / "admin.sock"
-        server = AdminServer(admin_app(lambda: {"functions": []}, stopped.append, reap), path)
+        server = AdminServer(
+            admin_app(lambda: {"functions": []}, stopped.append, reap, lambda name: 0, lambda: 0, reload), path
+        )
         await server.start()
         try:
             assert path.stat().st_mode & 0o777 == 0o600
@@ -145,6 +152,8 @@ def test_the_admin_api(folder: Path) -> None:
             await run(*ask, "-X", "POST", "http://fnctl/v1/stop?now=1")
             await run(*ask, "-X", "POST", "http://fnctl/v1/stop")
             assert json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reap?function=app")) == {"reaped": 2}
+            applied = json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reload"))
+            assert applied == {"added": ["app"], "changed": [], "removed": [], "notes": []}
             told = json.loads(await run(*ask, "-X", "POST", "http://fnctl/v1/reap?function=x"))
             assert told["error"]["code"] == "not_found"
         finally:

@@ -8,7 +8,22 @@ import json
 from pathlib import Path
 
 import pytest
-from gateway_stage import GET, HELLO, Handler, Stage, answering, app, closing, play, read_request, split, talk
+
+from tests.contract.gateway_stage import (
+    GET,
+    HELLO,
+    Handler,
+    Stage,
+    answering,
+    app,
+    closing,
+    play,
+    read_request,
+    split,
+    talk,
+    unread,
+)
+from tests.support.turning import until
 
 
 def _handler(response: bytes) -> Handler:
@@ -24,6 +39,8 @@ def _handler(response: bytes) -> Handler:
         (b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n", "bad_response"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40000, "bad_response"),
         (HELLO + HELLO, "protocol"),
+        (b"HTTP/1.1 500 E\r\nX-Fnctl-Error: crash\r\nContent-Length: 20000\r\n\r\n" + b"[" * 20000, "protocol"),
+        (b"HTTP/1.1 500 E\r\nX-Fnctl-Error: crash\r\n\r\n" + b"[" * 20000, "protocol"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "bad_response"),
         (b"", "oom"),
         (b"HTTP/1.1 200", "oom"),
@@ -85,7 +102,7 @@ def test_an_agents_own_error_is_told(folder: Path, code: bytes, status: bytes, c
         await read_request(reader)
         writer.write(head if cut else head + said)
         if cut:
-            await asyncio.sleep(0.01)  # two reads on the other side
+            await until(lambda: unread(writer) == 0)  # two reads on the other side
             writer.write(said)
         await reader.read()
 

@@ -10,7 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from gateway_stage import (
+
+from fnctl.errors import ConflictError
+from fnctl.model import Function
+from fnctl.triggers.http.limits import Limits
+from tests.contract.gateway_stage import (
     GET,
     HELLO,
     Seen,
@@ -22,16 +26,11 @@ from gateway_stage import (
     read_request,
     split,
     talk,
-    until,
 )
+from tests.support.turning import until
 
-from fnctl.errors import ConflictError
-from fnctl.gateway.limits import Limits
-from fnctl.model import Function
-
-QUICK = Limits(
-    queue_s=0.1, head_s=0.1, body_idle_s=0.1, reader_stall_s=0.2, keep_alive_s=0.1, linger_s=0.1, tick_s=0.01
-)
+QUICK = Limits(head_s=0.1, body_idle_s=0.1, reader_stall_s=0.2, keep_alive_s=0.1, linger_s=0.1)
+QUEUE_S, TICK_S = 0.1, 0.01
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +81,7 @@ def test_queue_and_handler_have_their_own_deadlines(folder: Path) -> None:
         reusable, error = site.leases[0].released[0]
         assert (reusable, error.code if error else None) == (False, "timeout")
 
-    play(folder, scene, QUICK)
+    play(folder, scene, QUICK, queue_s=QUEUE_S, tick_s=TICK_S)
 
 
 def test_a_queue_timeout_leaves_the_queue(folder: Path) -> None:
@@ -96,7 +95,7 @@ def test_a_queue_timeout_leaves_the_queue(folder: Path) -> None:
         assert (site.cancelled, len(site.waiters)) == (1, 0)
         held.release(reusable=True)
 
-    made = play(folder, scene, QUICK)
+    made = play(folder, scene, QUICK, queue_s=QUEUE_S, tick_s=TICK_S)
     assert (made.receipts[0].start, made.receipts[0].handler_ms) == (None, 0.0)
 
 
@@ -163,7 +162,7 @@ def test_slow_clients_are_let_go(folder: Path, data: bytes, answer: bytes) -> No
         if data == SLOW_POST:
             assert site.leases == [], "a slow sender holds no instance"
 
-    play(folder, scene, QUICK)
+    play(folder, scene, QUICK, queue_s=QUEUE_S, tick_s=TICK_S)
 
 
 def test_a_reader_that_stalls_is_cut_off(folder: Path) -> None:
@@ -181,11 +180,11 @@ def test_a_reader_that_stalls_is_cut_off(folder: Path) -> None:
             await until(lambda: made.gateway.in_flight == 1)
             await until(lambda: made.gateway.in_flight == 0)
 
-    made = play(folder, scene, QUICK)
+    made = play(folder, scene, QUICK, queue_s=QUEUE_S, tick_s=TICK_S)
     assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
 
 
-PATIENT = Limits(head_s=1.0, body_idle_s=1.0, reader_stall_s=1.0, keep_alive_s=1.0, linger_s=0.1, tick_s=0.01)
+PATIENT = Limits(head_s=1.0, body_idle_s=1.0, reader_stall_s=1.0, keep_alive_s=1.0, linger_s=0.1)
 SENDERS, READERS = 480, 40
 FLOOD = b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -210,13 +209,14 @@ def test_a_thousand_slow_clients_are_let_go_and_the_others_served_meanwhile(fold
             while made.gateway.connections > 1 or answered < 100:
                 assert (await talk(made, closing(GET))).endswith(b"hello")
                 answered += 1
+            await until(lambda: made.gateway.connections == 0)  # the last of them may still be let go
             told = Counter(client.recv(12) for client in slow)
         finally:
             for client in slow:
                 client.close()
         assert told == {b"HTTP/1.1 408": 2 * SENDERS, b"HTTP/1.1 200": READERS}
 
-    made = play(folder, scene, PATIENT)
+    made = play(folder, scene, PATIENT, tick_s=TICK_S)
     assert Counter(receipt.verdict for receipt in made.receipts)["client_gone"] == READERS
 
 
@@ -337,4 +337,25 @@ def test_replaced_routes_count_for_the_next_request(folder: Path) -> None:
         writer.close()
 
     play(folder, scene)
+    assert len(seen) == 1
+
+
+def test_what_a_client_had_sent_ahead_is_dropped_with_it(folder: Path) -> None:
+    """It resets the connection while its first request runs: the second is nobody's by then."""
+    seen: list[Seen] = []
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        await reader.read()
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), never, connections=2)
+        _, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        writer.write(GET + GET)
+        await until(lambda: len(seen) == 1)
+        writer.transport.abort()
+        await until(lambda: len(made.receipts) >= 1 and made.gateway.in_flight == 0)
+
+    made = play(folder, scene)
+    assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
     assert len(seen) == 1

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gateway_stage import GET, HELLO, Seen, Stage, answering, app, closing, play, split, talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fnctl.gateway.limits import Limits
+from fnctl.triggers.http.limits import Limits
+from tests.contract.gateway_stage import GET, HELLO, Seen, Stage, answering, app, closing, play, split, talk
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -96,6 +97,40 @@ def test_what_is_too_large(folder: Path, data: bytes, status: int) -> None:
     made = play(folder, scene, Limits(body_bytes=1000))
     assert seen == []
     assert [receipt.status for receipt in made.receipts] == ([413] if status == 413 else [])
+
+
+def test_a_function_may_take_larger_bodies_than_others(folder: Path) -> None:
+    """`max_body`: what is larger than the gateway's own limit is passed on, and what is larger than this is refused."""
+    seen: list[Seen] = []
+    large = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b"
+
+    async def scene(made: Stage) -> None:
+        await made.add(replace(app(), max_body_mb=1), answering(HELLO, seen))
+        line, _, _ = split(await talk(made, closing(large % (1 << 20, b"x" * (1 << 20)))))
+        assert line == b"HTTP/1.1 200 OK"
+        line, _, body = split(await talk(made, closing(large % ((1 << 20) + 1, b""))))
+        assert line.startswith(b"HTTP/1.1 413 ")
+        assert b"max_body" in body
+
+    play(folder, scene, Limits(body_bytes=1000))
+    assert len(seen) == 1
+
+
+def test_load_balancers_are_answered_whatever_they_say(folder: Path) -> None:
+    """HAProxy asks in HTTP/1.0 without a Host, others by the machine's address. A function gets a Host all the same."""
+    seen: list[Seen] = []
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), answering(HELLO, seen))
+        for line in (b"GET /_fnctl/health HTTP/1.0", b"OPTIONS * HTTP/1.0"):
+            assert (await talk(made, line + b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        assert seen == []
+        by_address = b"GET /_fnctl/health HTTP/1.1\r\nHost: 10.0.0.7\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n"
+        assert (await talk(made, closing(by_address))).startswith(b"HTTP/1.1 200 OK")
+        assert (await talk(made, b"OPTIONS / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        assert [one.all(b"host") for one in seen] == [[b"localhost"]]
+
+    play(folder, scene)
 
 
 def test_unknown_addresses_and_methods(folder: Path) -> None:

@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from gateway_stage import (
+
+from fnctl.model import Model, StartKind
+from tests.contract.gateway_stage import (
     GET,
     HELLO,
     Seen,
@@ -21,10 +23,8 @@ from gateway_stage import (
     read_request,
     split,
     talk,
-    until,
 )
-
-from fnctl.model import Model, StartKind
+from tests.support.turning import until
 
 
 def test_a_request_and_its_receipt(folder: Path) -> None:

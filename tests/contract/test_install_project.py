@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parents[2] / "layers/python/install/project.py"
 
 def run(folder: Path, pyproject: str) -> subprocess.CompletedProcess[str]:
     (folder / "pyproject.toml").write_text(pyproject)
-    argv = [sys.executable, PROGRAM, "pyproject.toml", "target"]
+    argv = [sys.executable, str(PROGRAM), "pyproject.toml", "target"]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import local_apps
 import pytest
+
+from tests.e2e import local_apps
+from tests.support.ports import free_port
 
 LANGUAGES = ("express", "flask")
 MODELS = ("resident", "ephemeral")
@@ -35,12 +36,16 @@ def demo_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     subprocess.run([*fnctl, "stop"], cwd=project, env=environment, check=True, timeout=120)
 
 
-def free_port() -> int:
-    """A port that was free a moment ago: the bound socket is closed before the caller can use it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture(scope="session")
+def express_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Express template with its packages, outside of Docker."""
+    return local_apps.installed_express(tmp_path_factory.mktemp("express"))
+
+
+@pytest.fixture(scope="session")
+def flask_app(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The Flask template, and the Python that has its requirements and pytest."""
+    return local_apps.installed_flask(tmp_path_factory.mktemp("flask"))
 
 
 @pytest.fixture(scope="session", params=[*LOCAL, *SERVED])
@@ -51,6 +56,11 @@ def todolist_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         host = f"todolist-{language}" if model == "resident" else language
         yield f"http://{host}.localhost:{request.getfixturevalue('demo_port')}"
         return
-    serve = local_apps.resident if model == "resident" else local_apps.ephemeral
-    with serve(language, tmp_path_factory.mktemp(request.param)) as address:
+    if model == "ephemeral":
+        served = local_apps.ephemeral(language, tmp_path_factory.mktemp(request.param))
+    elif language == "express":
+        served = local_apps.resident(request.getfixturevalue("express_app"))
+    else:
+        served = local_apps.resident(*request.getfixturevalue("flask_app"))
+    with served as address:
         yield address

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,7 +47,7 @@ ONE_CALL = {
         json.dump(response, sys.stdout)
     """,
 }
-INTERPRETER = {"node24": ["node", "-e"], "python3.13": [sys.executable, "-c"]}
+INTERPRETER = {"node24": ["node", "-e"], "python3.13": [sys.executable, "-S", "-c"]}
 
 
 def project(template: str) -> Project:
@@ -85,6 +85,7 @@ def copied(template: str, to: Path) -> Path:
 
 
 def installed_express(to: Path) -> Path:
+    """The project with its packages."""
     folder = copied("todolist-express", to)
     run(["npm", "ci", "--no-audit", "--no-fund"], folder)
     return folder
@@ -115,16 +116,11 @@ def data_service(to: Path) -> Iterator[str]:
 
 
 @contextmanager
-def resident(language: str, to: Path) -> Iterator[str]:
-    """The unmodified app, on a port of its own choosing."""
-    with ExitStack() as stack:
-        if language == "express":
-            folder = installed_express(to)
-            yield stack.enter_context(serving(["node", "app.js"], folder, {"PORT": "0"}, r"on (http://\S+)"))
-        else:
-            folder, python = installed_flask(to)
-            command = [python, "-u", "app.py"]
-            yield stack.enter_context(serving(command, folder, {"PORT": "0"}, r"Running on (http://\S+)"))
+def resident(folder: Path, python: str | None = None) -> Iterator[str]:
+    """The unmodified app, installed in this folder, on a port of its own choosing: Express, or Flask by `python`."""
+    command, said = (["node", "app.js"], "on") if python is None else ([python, "-u", "app.py"], "Running on")
+    with serving(command, folder, {"PORT": "0"}, rf"{said} (http://\S+)") as address:
+        yield address
 
 
 @contextmanager
@@ -153,7 +149,7 @@ class Route:
 def _routes(function: Function) -> list[Route]:
     return [
         Route(function, trigger.methods, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", trigger.path)))
-        for trigger in function.triggers
+        for trigger in function.routes
     ]
 
 

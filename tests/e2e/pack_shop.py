@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fnctl import assets
-from fnctl.build import layers
-from fnctl.engine.base import LABEL, LABEL_ROLE
+from fnctl import catalog
+from fnctl.builder import layer_images as layers
 from fnctl.engine.docker import DockerEngine
+from fnctl.engine.port import LABEL, LABEL_ROLE
 from fnctl.model import SandboxSpec
 from fnctl.progress import Silent
 
@@ -79,7 +79,7 @@ class Shop:
 def opened(root: Path, language: Language) -> Iterator[Shop]:
     """A shop in this folder, which is pytest's; its `app` is the caller's to make."""
     engine = DockerEngine()
-    image = layers.sandbox_image(engine, assets.default_runtimes(), Silent())
+    image = layers.sandbox_image(engine, catalog.default_runtimes(), Silent())
     shop = Shop(engine, image, language, root)
     shop.cache.mkdir()
     shop.cache.chmod(0o777)

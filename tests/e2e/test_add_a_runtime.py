@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fnctl import assets
-from fnctl.build import layers
-from fnctl.engine.base import LABEL, LABEL_DIGEST, Engine
+from fnctl import catalog
+from fnctl.builder import layer_images as layers
 from fnctl.engine.docker import DockerEngine
+from fnctl.engine.port import LABEL, LABEL_DIGEST, Engine
 from fnctl.errors import BuildError
 from fnctl.model import RuntimeSpec, SandboxSpec
 from fnctl.progress import Silent
@@ -39,7 +39,7 @@ def engine() -> Iterator[Engine]:
 def root(tmp_path: Path) -> Path:
     """fnctl's own layers/, and the new folder beside them."""
     folder = tmp_path / "layers"
-    shutil.copytree(assets.layers_dir(), folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copytree(catalog.layers_dir(), folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (folder / "shell").mkdir()
     (folder / "shell/runtime.yaml").write_text(YAML)
     (folder / "shell/agent.sh").write_text(f'echo "$(cat /opt/fnctl/shell-runtimes) is here {uuid.uuid4().hex}"\n')
@@ -61,7 +61,7 @@ def test_a_folder_is_enough(engine: Engine, root: Path) -> None:
     (root / "shell/Dockerfile.runtime.j2").write_text(
         "RUN mkdir -p /opt/fnctl && echo {{ runtimes | join(' ') }} > /opt/fnctl/shell-runtimes\n"
     )
-    spec = assets.runtimes(root)["dash1"]
+    spec = catalog.runtimes(root)["dash1"]
     image = layers.sandbox_image(engine, [spec], Silent(), root)
     sandbox = SandboxSpec(f"fnctl-test-{uuid.uuid4().hex[:12]}", image, spec.agent, ((LABEL, "1"),), 65432, ())
     try:
@@ -75,7 +75,7 @@ def test_a_folder_is_enough(engine: Engine, root: Path) -> None:
 
 def test_a_snippet_that_fails_leaves_no_image(engine: Engine, root: Path) -> None:
     (root / "shell/Dockerfile.runtime.j2").write_text("RUN echo the disk is full && exit 3\n")
-    spec = assets.runtimes(root)["dash1"]
+    spec = catalog.runtimes(root)["dash1"]
     digest = runtimes_digest(engine, spec)
     with pytest.raises(BuildError) as caught:
         layers.sandbox_image(engine, [spec], Silent(), root)

@@ -35,7 +35,10 @@ DJANGO = {
     "    execute_from_command_line(sys.argv)\n",
     "shop/__init__.py": "",
     "shop/settings.py": "SECRET_KEY = 'for a test'\nDEBUG = True\nROOT_URLCONF = 'shop.urls'\n"
-    "ALLOWED_HOSTS = ['*']\nWSGI_APPLICATION = 'shop.wsgi.application'\n",
+    "ALLOWED_HOSTS = ['*']\nSTATIC_URL = '/static/'\n"
+    "INSTALLED_APPS = ['django.contrib.admin', 'django.contrib.auth', 'django.contrib.contenttypes',\n"
+    "  'django.contrib.messages', 'django.contrib.sessions', 'django.contrib.staticfiles']\n"
+    "WSGI_APPLICATION = 'shop.wsgi.application'\n",
     "shop/urls.py": "from django.http import HttpResponse\nfrom django.urls import path\n\n"
     "urlpatterns = [path('hello/<name>', lambda request, name: HttpResponse(f'Hello, {name}!'))]\n",
     "shop/wsgi.py": "import os\nfrom django.core.wsgi import get_wsgi_application\n"
@@ -52,6 +55,10 @@ def test_it_is_served_as_it_is(tmp_path: Path, app: str) -> None:
     with rig.desk(tmp_path) as desk, rig.running(desk, warm=1) as fnctl:
         answer = fnctl.call("project", "/hello/Ada")
         assert (answer.status, answer.body.decode()) == (200, "Hello, Ada!")
+        if app == "django":
+            style = fnctl.call("project", "/static/admin/css/base.css")
+            assert (style.status, style.headers["content-type"]) == (200, "text/css")
+            assert fnctl.call("project", "/static/nosuch.css").status == 404
         assert not (desk.project / "fnctl.yaml").exists()
         fnctl.stop()
 
@@ -78,5 +85,5 @@ def test_functions_of_another_platform_are_served_from_its_manifest(tmp_path: Pa
         assert (answer.status, answer.body.decode()) == (200, "Hello, Ada!")
         assert answer.headers["x-request"]
         assert fnctl.call("todos", "", method="POST").status == 404
-        assert "serverless.yml:12: event `schedule` of greet is not taken over" in fnctl.said.read_text()
+        assert "serverless.yml:12: event `schedule` of greet is ignored" in fnctl.said.read_text()
         fnctl.stop()

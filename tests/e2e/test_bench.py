@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import docker
+
 pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).parents[2]
-TINY = ROOT / "fnctl" / "bench" / "apps" / "tiny" / "app.js"
+TINY = ROOT / "bench" / "apps" / "tiny" / "app.js"
 SAMPLES = 3
 BENCH = ("-n", str(SAMPLES), "--duration", "1", "--rounds", "2", "--concurrency", "1,4", "-o", "json")
 FUNCTIONS = """\
@@ -43,8 +45,7 @@ class Place:
 
 def containers(label: str) -> set[str]:
     """Ids of all containers that carry it, running or not."""
-    argv = ["docker", "ps", "-aq", "--filter", f"label={label}"]
-    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+    return set(docker("ps", "-aq", "--filter", f"label={label}").split())
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,7 @@ def test_every_start_kind_stands_beside_what_it_replaces(resident: dict[str, Any
         "start-base: bare process",
         "start-runtime: fnctl, runtime",
         "start-runtime: bare process",
+        "start-asleep: fnctl, asleep",
         "start-warm: fnctl, warm",
         "added-latency: through fnctl",
         "added-latency: direct to the instance",
@@ -134,11 +136,11 @@ def test_load_is_told_with_its_tool_failures_and_cpu(resident: dict[str, Any]) -
 
 def test_an_ephemeral_handler_is_measured_without_a_bare_process(ephemeral: dict[str, Any]) -> None:
     starts = {row["id"]: row for row in ephemeral["measures"]}
-    assert set(starts) == {"start-cold", "start-base", "start-runtime", "start-warm"}
+    assert set(starts) == {"start-cold", "start-base", "start-runtime", "start-asleep", "start-warm"}
     # whether a fresh process with the code loaded stands by is the service's affair: the count says how often
     warm = starts.pop("start-warm")
     assert warm["not_measured"] or warm["series"][0]["n"] + warm["series"][0]["discarded"] >= SAMPLES * 10
-    assert [row["series"][0]["n"] for row in starts.values()] == [SAMPLES] * 3
+    assert [row["series"][0]["n"] for row in starts.values()] == [SAMPLES] * 4
     assert all(len(row["series"]) == 1 for row in starts.values())
     assert {row["target"] for row in ephemeral["load"]} == {"fnctl"}
     assert any("No bare process" in note for note in ephemeral["notes"])
@@ -159,7 +161,7 @@ def test_nothing_is_left(place: Place, resident: dict[str, Any], ephemeral: dict
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(place: Place) -> None:
     done = place.fnctl("bench", "nobody", *BENCH)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "not_found")
     assert "no function named nobody" in done.stderr
     assert "tiny, once" in done.stderr
 

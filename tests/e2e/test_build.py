@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.command import docker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.engine
 
@@ -68,10 +70,6 @@ class Desk:
         return rows
 
 
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout
-
-
 def step_containers(*functions: str) -> list[str]:
     """Ids of the containers of these functions' steps, of the one that most tests build where none is named."""
     found = []
@@ -107,7 +105,7 @@ def test_a_build_installs_once_and_a_second_one_does_nothing(desk: Desk) -> None
     assert {path.stat().st_uid for path in bundle.rglob("*")} == {os.getuid()}
     desk.build()  # the files may have been too young to be known by their times
     code, out, err = desk.fnctl("build", DOCKER_HOST="unix:///nowhere")
-    assert (code, err) == (0, "nothing has changed since the last build\n")
+    assert (code, err) == (0, "nothing changed since the last build\n")
     assert "all" in out
     desk.write("index.js", PLAIN_APP + "// changed\n")
     [changed] = desk.build()
@@ -147,16 +145,16 @@ def test_the_image_serves_under_plain_docker_run_and_is_reproducible(desk: Desk,
 
 
 def answer(url: str) -> bytes:
-    deadline = time.monotonic() + 20
-    while True:
+    """The first answer, as soon as somebody listens."""
+
+    def asked() -> bytes | None:
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
-                body: bytes = response.read()
-                return body
+                return bytes(response.read())
         except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+            return None
+
+    return until(asked, f"an answer of {url}")
 
 
 def test_a_failed_build_keeps_the_version_before(desk: Desk) -> None:
@@ -176,7 +174,7 @@ def test_a_step_that_hangs_is_ended_and_its_container_removed(desk: Desk) -> Non
     desk.write("package.json", '{"dependencies": {"ms": "2.1.3"}, "scripts": {"preinstall": "sleep 1000"}}')
     code, _, err = desk.fnctl("build", FNCTL_BUILD_TIMEOUT="5s")
     assert code == 124
-    assert "did not end within 5 s" in err
+    assert "did not finish within 5 s" in err
     assert step_containers() == []
 
 
@@ -220,10 +218,7 @@ def test_what_a_killed_build_left_goes_with_the_next(desk: Desk, tmp_path: Path)
 
 
 def wait_for_a_step(*functions: str) -> None:
-    deadline = time.monotonic() + 60
-    while not step_containers(*functions):
-        assert time.monotonic() < deadline, "no step's container came up"
-        time.sleep(0.05)
+    until(lambda: step_containers(*functions), "a step's container to come up", 60)
 
 
 HOSTILE = """
@@ -297,7 +292,7 @@ def test_a_full_disk_leaves_the_version_before_and_a_retry_works(desk: Desk, tmp
         code, _, err = desk.fnctl("build", **extra)
         assert code == 1
         assert "No space left" in err
-        assert "hint: free some disk" in err
+        assert "hint: free disk space" in err
         assert list(home.glob("*/.work-*")) == []
         assert Path(str(first["bundle"])).is_dir()
         record = json.loads(next(home.glob("projects/*/releases/shop.json")).read_text())

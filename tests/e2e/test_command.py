@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.agents.container import Container
 from tests.faults import rig
-from tests.faults.rig import Running, docker, until
+from tests.faults.rig import Running
+from tests.support.command import docker
+from tests.support.container import Container
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.rig import free_port
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 

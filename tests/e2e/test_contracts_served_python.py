@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Answer, Running, until
+from tests.faults.rig import Answer, Running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -30,12 +31,6 @@ class Shell:
         return done
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def test_a_first_project(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[2])
     shell = Shell(tmp_path, tmp_path / "h")
@@ -47,9 +42,9 @@ def test_a_first_project(tmp_path: Path) -> None:
     assert json.loads(alone.stdout)["message"] == "Hello, Ada!"
     assert "200 OK  cold" in alone.stderr
 
-    shell.fnctl("run", "--detach", "--warm", "1", "--port", free_port())
+    shell.fnctl("run", "--detach", "--warm", "1", "--port", str(free_port()))
     try:
-        shell.fnctl("run", "--port", free_port(), code=1)
+        shell.fnctl("run", "--port", str(free_port()), code=1)
         status = json.loads(shell.fnctl("ps", "-o", "json").stdout)
         assert [each["name"] for each in status["functions"]] == ["hello"]
         assert shell.fnctl("ps").stdout.startswith("serving at ")

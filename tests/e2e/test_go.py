@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Running, docker, until
+from tests.faults.rig import Running
+from tests.support.command import docker
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300, func_only=True)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from fnctl import assets
-from fnctl.build import layers
-from fnctl.build.base import BASE
-from fnctl.engine.base import LABEL, LABEL_DIGEST, LABEL_ORIGIN, LABEL_ROLE, Engine, RunResult
+from fnctl import catalog
+from fnctl.builder import layer_images as layers
+from fnctl.builder.base_image import BASE
 from fnctl.engine.docker import DockerEngine
-from fnctl.model import SandboxSpec
+from fnctl.engine.port import LABEL, LABEL_DIGEST, LABEL_ORIGIN, LABEL_ROLE, Engine, RunResult
+from fnctl.model import RuntimeSpec, SandboxSpec
 from fnctl.progress import Silent
+from tests.support.command import docker
 
 pytestmark = pytest.mark.engine
 
@@ -43,7 +43,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> str:
-    return layers.sandbox_image(engine, assets.default_runtimes(), Silent())
+    return layers.sandbox_image(engine, catalog.default_runtimes(), Silent())
 
 
 def run(engine: Engine, image: str, *argv: str, uid: int = 65432) -> RunResult:
@@ -55,7 +55,7 @@ def run(engine: Engine, image: str, *argv: str, uid: int = 65432) -> RunResult:
 def image_files(reference: str, folder: Path) -> set[str]:
     """The names of all files in an image's layers."""
     archive = folder / "image.tar"
-    subprocess.run(["docker", "save", "-o", archive, reference], check=True, timeout=120)
+    docker("save", "-o", str(archive), reference)
     names: set[str] = set()
     with tarfile.open(archive) as image:
         manifest = json.load(image.extractfile("manifest.json") or io.BytesIO())
@@ -67,7 +67,7 @@ def image_files(reference: str, folder: Path) -> set[str]:
 
 def test_a_second_run_makes_nothing(engine: Engine, image: str) -> None:
     steps = Steps()
-    assert layers.sandbox_image(engine, assets.default_runtimes(), steps) == image
+    assert layers.sandbox_image(engine, catalog.default_runtimes(), steps) == image
     assert steps.started == []
 
 
@@ -83,9 +83,8 @@ def test_labels_tell_whose_it_is_and_what_it_was_made_of(engine: Engine, image: 
     assert info.layers[: len(base.layers)] == base.layers
 
 
-@pytest.mark.parametrize("spec", assets.default_runtimes(), ids=lambda spec: spec.name)
-def test_each_runtime_has_the_version_that_it_declares(engine: Engine, image: str, spec: object) -> None:
-    assert isinstance(spec, assets.RuntimeSpec)
+@pytest.mark.parametrize("spec", catalog.default_runtimes(), ids=lambda spec: spec.name)
+def test_each_runtime_has_the_version_that_it_declares(engine: Engine, image: str, spec: RuntimeSpec) -> None:
     result = run(engine, image, spec.agent[0], "--version")
     assert result.exit_code == 0, result.output
     assert result.output.strip() in (f"v{spec.version}", f"Python {spec.version}")

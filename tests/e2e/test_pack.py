@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pack_shop import Language, Shop, opened
+
+from tests.e2e.pack_shop import Language, Shop, opened
 
 pytestmark = pytest.mark.engine
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Running, until
+from tests.faults.rig import Running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(120, func_only=True)]
 
@@ -17,7 +18,7 @@ PROJECT = Path(__file__).parents[1] / "fixtures" / "php"
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Running]:
-    with rig.desk(PROJECT) as desk, rig.running(desk, warm=1) as running:
+    with rig.desk(PROJECT) as desk, rig.running(desk, "--allow-host", "shop.example", warm=1) as running:
         yield running
         running.stop()
 

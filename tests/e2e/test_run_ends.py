@@ -8,35 +8,45 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Desk, Running, docker, until
+from tests.faults.rig import Desk, Running
+from tests.support.command import docker
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PROJECT = """
 functions:
-  quick: {path: node, runtime: node24, handler: harmless.handler, idle_timeout: 1s}
-  other: {path: python, runtime: python3.13, handler: harmless.handler, idle_timeout: 1s}
+  quick: {path: node, runtime: node24, handler: harmless.handler, idle_timeout: 1s, keep: 0s}
+  other: {path: python, runtime: python3.13, handler: harmless.handler, idle_timeout: 1s, keep: 0s}
 """
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture(scope="module")
+def place() -> Iterator[Desk]:
     with rig.desk() as made:
-        (made.project / "fnctl.yaml").write_text(PROJECT)
         yield made
+
+
+@pytest.fixture
+def desk(place: Desk) -> Desk:
+    """The same for all tests, so that one of them alone waits for the builds. Nothing runs when it is given out."""
+    (place.project / "fnctl.yaml").write_text(PROJECT)
+    assert place.containers() == {}
+    return place
 
 
 def test_idle_instances_go_and_the_pool_is_full_again(desk: Desk) -> None:
     with rig.running(desk, warm=2) as running:
         for function in ("quick", "other"):
             assert running.call(function).headers["Server-Timing"].startswith("start;desc=")
-        rig.until(lambda: len(desk.containers()) >= 5, "the pool to be refilled beside what was taken")
+        until(lambda: len(desk.containers()) >= 5, "the pool to be refilled beside what was taken")
         until(lambda: all(row["function"] is None for row in running.status()["instances"]), "zero instances")
         running.audit()
         assert len(desk.containers()) == 4  # two booted, two behind them
@@ -75,7 +85,7 @@ def ask_on(running: Running, verdicts: Counter[object]) -> None:
 
 def test_a_second_signal_cuts_short_what_runs(desk: Desk) -> None:
     with rig.running(desk, warm=1) as running, socket.create_connection(("127.0.0.1", running.port)) as client:
-        client.sendall(b"GET /quick/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /quick/?ms=25000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: running.status()["in_flight"] == 1, "a long call")
         running.signal(signal.SIGINT)
         until(lambda: running.status()["draining"], "the drain")
@@ -85,10 +95,11 @@ def test_a_second_signal_cuts_short_what_runs(desk: Desk) -> None:
 
 
 def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
+    (desk.project / "fnctl.yaml").write_text(PROJECT.replace("idle_timeout: 1s", "idle_timeout: 1h"))
     with rig.running(desk, warm=2) as running:
         running.call("quick")
         with socket.create_connection(("127.0.0.1", running.port)) as client:
-            client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET /other/?ms=25000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             until(lambda: any(row["in_flight"] for row in running.status()["instances"]), "a busy instance")
             until(lambda: running.pool_full(running.status()), "the pool to be full again")
             assert len(desk.containers()) == 6
@@ -106,10 +117,12 @@ def test_killed_while_it_makes_containers_none_is_left(desk: Desk) -> None:
             started.signal(signal.SIGKILL)
             started.process.wait(5)
         until(lambda: not desk.containers(), "the containers to go", 30)
+    home = (desk.home / "id").read_text()
     with rig.running(desk, warm=1) as again:
         again.audit()
         again.stop()
-    docker("volume", "rm", f"fnctl-{desk.state.name}-data")
+    assert docker("network", "ls", "-q", "--filter", f"label=dev.fnctl.home={home}") == ""
+    docker("volume", "rm", f"fnctl-{home}-{desk.state.name}-data")
 
 
 def made(desk: Desk, started: Running, count: int) -> bool:
@@ -137,6 +150,17 @@ def test_a_second_run_of_one_project_names_the_first(desk: Desk) -> None:
         assert second.returncode == 1
         assert f"pid {running.process.pid}" in second.stderr
         assert "hint:" in second.stderr
+        same_port = desk.fnctl("run", "--port", str(running.port), timeout_s=20)
+        assert f"this project is already running (pid {running.process.pid})" in same_port.stderr
+        with rig.desk() as other:
+            elsewhere = other.fnctl("run", "--port", str(running.port), timeout_s=20)
+            assert f"in use by `fnctl run` of {desk.project} (pid {running.process.pid})" in elsewhere.stderr
+            assert f"hint: `fnctl stop -f {desk.project}`" in elsewhere.stderr
+            stranger = replace(desk, home=other.home)
+            for verb in ("ps", "stop", "logs", "reload"):
+                told = stranger.fnctl(verb, timeout_s=20)
+                assert told.returncode in (1, 2)
+                assert f"FNCTL_HOME={desk.home} (pid {running.process.pid})" in told.stderr, told.stderr
         assert desk.containers() == before
         running.stop()
 
@@ -156,7 +180,7 @@ def test_too_few_file_descriptors_are_told_before_anything_is_made(desk: Desk) -
     command["args"] = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *command["args"]]
     ended = subprocess.run(**command, capture_output=True, timeout=20)
     assert ended.returncode == 1
-    assert "100 open files" in ended.stderr
+    assert "open file limit is 100" in ended.stderr
     assert "hint:" in ended.stderr
     assert desk.containers() == {}
 
@@ -177,13 +201,12 @@ def reached(desk: Desk, stage: str) -> bool:
     return bool(desk.containers())
 
 
-def test_running_without_a_project_file_serves_what_the_code_says(desk: Desk) -> None:
-    (desk.project / "fnctl.yaml").unlink()
-    (desk.project / "index.js").write_text(
+def test_running_without_a_project_file_serves_what_the_code_says(tmp_path: Path) -> None:
+    (tmp_path / "index.js").write_text(
         "require('http').createServer((q, r) => r.end('plain')).listen(process.env.PORT || 3000)\n"
     )
-    (desk.project / "package.json").write_text('{"name": "plain", "main": "index.js"}\n')
-    with rig.running(desk, warm=1) as running:
+    (tmp_path / "package.json").write_text('{"name": "plain", "main": "index.js"}\n')
+    with rig.desk(tmp_path) as desk, rig.running(desk, warm=1) as running:
         (function,) = running.status()["functions"]
         assert running.call(function["name"]).body == b"plain"
         running.stop()

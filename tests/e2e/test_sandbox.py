@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fnctl.engine.base import LABEL, LABEL_ROLE, RunResult
 from fnctl.engine.docker import DockerEngine
+from fnctl.engine.port import LABEL, LABEL_ROLE, RunResult
 from fnctl.model import SandboxSpec
 
 pytestmark = pytest.mark.engine
@@ -66,6 +66,16 @@ NUMBERS = {
     "quotactl": (179, 60),
     "fanotify_init": (300, 262),
     "seccomp": (317, 277),
+}
+# What changes a process that is named by its number: (x86_64, aarch64), and the arguments around that.
+OF_A_PROCESS = {
+    "prlimit64": (302, 261, "{pid}, 7, $buffer, 0"),
+    "setpriority": (141, 140, "0, {pid}, 15"),
+    "ioprio_set": (251, 30, "1, {pid}, 0"),
+    "sched_setaffinity": (203, 122, "{pid}, 8, $buffer"),
+    "sched_setscheduler": (144, 119, "{pid}, 0, $zeros"),
+    "sched_setparam": (142, 118, "{pid}, $zeros"),
+    "sched_setattr": (314, 274, "{pid}, $attr, 0"),
 }
 CLONE = (56, 220)
 CLONE3 = 435
@@ -122,6 +132,31 @@ def test_refused_system_calls(inside: Try) -> None:
     assert {name for name, answer in answers.items() if answer != ["-1", str(EPERM)]} == set()
 
 
+def test_limits_and_scheduling_are_changed_of_the_caller_alone(inside: Try) -> None:
+    """Asked for by another process's number, a group's, the user's or its own, each is refused; of 0 it is not."""
+    pids = ("0", "1", "$$", "$child", "0x100000000+$child")
+    calls = [
+        (f"{name} {pid}", _number((x86, arm)), arguments.format(pid=pid))
+        for name, (x86, arm, arguments) in OF_A_PROCESS.items()
+        for pid in pids
+    ]
+    calls.append(("setpriority user", _number((141, 140)), "2, 0, 15"))
+    calls.append(("setpriority group", _number((141, 140)), "1, 0, 15"))
+    calls.append(("ioprio_set user", _number((251, 30)), "3, 0, 0"))
+    calls.append(("prlimit64 read", _number((302, 261)), "$child, 7, 0, $buffer"))
+    program = "my $child = fork() // die; if (!$child) { sleep 60; exit } my $zeros = pack 'q8';"
+    program += "my $attr = pack 'LLQlLQQQ', 48, 0, 0, 19, 0, 0, 0, 0;"
+    for name, number, arguments in calls:
+        program += f"$! = 0; my $buffer = pack 'q16', 1, 1; my $r = syscall({number}, {arguments}); "
+        program += f'printf("%s|%d|%d\n", q({name}), $r, $!+0);'
+    answers = {row[0]: row[1:] for row in (line.split("|") for line in inside(program).output.splitlines())}
+
+    assert len(answers) == len(calls), answers
+    done = {name for name, answer in answers.items() if answer[0] == "0"}
+    assert done == {f"{name} 0" for name in OF_A_PROCESS} | {"prlimit64 read"}
+    assert {tuple(answer) for name, answer in answers.items() if name not in done} == {("-1", str(EPERM))}
+
+
 def test_no_new_namespaces_by_clone(inside: Try) -> None:
     number = _number(CLONE)
     calls = [f"syscall({number}, {flag | SIGCHLD}, 0, 0, 0, 0)" for flag in NAMESPACES.values()]
@@ -144,8 +179,9 @@ SOCKETS = {
     "icmp": (2, 2, 1, EPERM),
     "raw": (2, 3, 1, EPERM),
     "raw6": (10, 3, 58, EPERM),
-    "netlink route": (16, 3, 0, EAFNOSUPPORT),
-    "netlink audit": (16, 3, 9, EAFNOSUPPORT),
+    "netlink route": (16, 3, 0, 0),
+    **{f"netlink {protocol}": (16, 3, protocol, EAFNOSUPPORT) for protocol in range(1, 32)},
+    **{f"family {family}": (family, 3, 0, EAFNOSUPPORT) for family in range(11, 46) if family != 16},
     "packet": (17, 3, 0, EAFNOSUPPORT),
     "alg": (38, 5, 0, EAFNOSUPPORT),
     "vsock": (40, 1, 0, EAFNOSUPPORT),
@@ -156,7 +192,7 @@ SOCKETS = {
 }
 
 
-def test_sockets_are_unix_tcp_and_udp(inside: Try) -> None:
+def test_sockets_are_unix_tcp_udp_and_the_list_of_interfaces(inside: Try) -> None:
     program = "".join(
         f'$! = 0; print socket(my $s, {family}, {kind}, {protocol}) ? 0 : $!+0, "\\n";'
         for family, kind, protocol, _ in SOCKETS.values()
@@ -164,6 +200,19 @@ def test_sockets_are_unix_tcp_and_udp(inside: Try) -> None:
     answers = dict(zip(SOCKETS, inside(program).output.split(), strict=True))
 
     assert answers == {name: str(errno) for name, (*_, errno) in SOCKETS.items()}
+
+
+# RTM_SETLINK of lo to "down", and of the answer (an NLMSG_ERROR) the error's number
+SET_LINK = """
+socket(my $s, 16, 3, 0) or die "socket: $!";
+my $link = pack 'C x S i L L', 0, 0, 1, 0, 1;
+send($s, pack('L S S L L', 16 + length $link, 19, 5, 1, 0) . $link, 0) or die "send: $!";
+recv($s, my $answer, 8192, 0); print -unpack 'x16 l', $answer;
+"""
+
+
+def test_interfaces_cannot_be_changed(inside: Try) -> None:
+    assert inside(SET_LINK).output.strip() == str(EPERM)
 
 
 STATUS = """

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import local_apps
 import pytest
 
+from tests.e2e import local_apps
 
-def test_todolist_express(tmp_path: Path) -> None:
-    folder = local_apps.installed_express(tmp_path)
+
+def test_todolist_express(tmp_path: Path, express_app: Path) -> None:
     with local_apps.data_service(tmp_path) as address:
-        said = local_apps.run(["npm", "test"], folder, {"DATA_URL": address})
+        said = local_apps.run(["npm", "test"], express_app, {"DATA_URL": address})
     assert "skipped 0" in said
     assert "pass 7" in said
 
 
-def test_todolist_flask(tmp_path: Path) -> None:
-    folder, python = local_apps.installed_flask(tmp_path)
+def test_todolist_flask(tmp_path: Path, flask_app: tuple[Path, str]) -> None:
+    folder, python = flask_app
     with local_apps.data_service(tmp_path) as address:
         said = local_apps.run([python, "-m", "pytest", "-q"], folder, {"DATA_URL": address})
     assert "22 passed" in said

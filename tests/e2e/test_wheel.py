@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROBE = """
 import json, fnctl
-from fnctl import assets
+from fnctl import catalog
 print(json.dumps({
     "package": fnctl.__file__,
-    "layers": str(assets.layers_dir()),
-    "templates": sorted(folder.name for folder in assets.templates_dir().iterdir()),
-    "runtimes": sorted(assets.runtimes()),
-    "folders": {name: str(spec.folder) for name, spec in assets.runtimes().items()},
+    "layers": str(catalog.layers_dir()),
+    "templates": sorted(folder.name for folder in catalog.templates_dir().iterdir()),
+    "runtimes": sorted(catalog.runtimes()),
+    "folders": {name: str(spec.folder) for name, spec in catalog.runtimes().items()},
 }))
 """
 
@@ -46,6 +47,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, *pip, wheel, cwd=folder)
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
+
+
+def test_only_fnctl_is_in_the_wheel(installed: Path) -> None:
+    """Neither the tests nor what measures fnctl itself."""
+    (wheel,) = (installed / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name.partition("/")[0].partition("-")[0] for name in archive.namelist()} == {"fnctl"}
 
 
 def test_assets_are_those_of_the_wheel(installed: Path) -> None:

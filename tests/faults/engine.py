@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.rig import docker, until
+from tests.support.command import docker
+from tests.support.waiting import until
 
 
 class PrivateEngine:

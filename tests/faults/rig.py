@@ -12,40 +12,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fnctl.runtime.logread import read
+from docker import APIClient
+from docker.utils import kwargs_from_env
+
+from fnctl.records.reader import read
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "tests" / "fixtures" / "functions"
+API = "1.41"  # of the engine; every one that fnctl runs on has it
 UP_S = 600.0  # images and dependencies may have to be made
-SETTLE_S = 30.0
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = SETTLE_S) -> Any:
-    """Wait for something outside; what it is, and how it stands, is in the failure."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(0.05)
-    return found
-
-
-def docker(*words: str, **environment: str) -> str:
-    where = {**os.environ, **environment}
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60, env=where).stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +34,6 @@ class Answer:
     status: int
     headers: http.client.HTTPMessage
     body: bytes
-    took_s: float
 
     @property
     def json(self) -> Any:
@@ -87,6 +67,17 @@ class _Unix(http.client.HTTPConnection):
             os.close(folder)
 
 
+def labelled(label: str, host: str | None = None) -> dict[str, str]:
+    """The containers that an engine has with this label: short id → role, whether they run or not.
+
+    Asked again and again by whoever waits, and so over the API: a `docker` command takes ten times as long.
+    """
+    at = {"base_url": host} if host else kwargs_from_env()
+    with contextlib.closing(APIClient(version=API, timeout=30, **at)) as engine:
+        found = engine.containers(all=True, filters={"label": [label]})
+        return {each["Id"][:12]: each["Labels"].get("dev.fnctl.role", "") for each in found}
+
+
 @dataclass(slots=True)
 class Desk:
     """A user at a shell: a project's folder, and fnctl with a home of its own."""
@@ -110,19 +101,20 @@ class Desk:
 
     @property
     def state(self) -> Path:
-        """The folder of the one project of this home, once there is one."""
-        (found,) = (self.home / "projects").iterdir()
+        """The folder of the project's state, once there is one: of the home's only one, or of this folder."""
+        there = list((self.home / "projects").iterdir())
+        if len(there) > 1:
+            records = {each: json.loads((each / "project.json").read_text()) for each in there}
+            there = [each for each, said in records.items() if said["folder"] == str(self.project)]
+        (found,) = there
         return found
 
     def containers(self) -> dict[str, str]:
-        """What the engine has of this project: short id → role, whether it runs or not."""
-        if not (self.home / "projects").exists():
+        """What the engine has of this home's one project: short id → role, whether it runs or not."""
+        if not (self.home / "id").exists():
             return {}
-        row = '{{.ID}} {{.Label "dev.fnctl.role"}}'
-        said = docker(
-            "ps", "-a", "--filter", f"label=dev.fnctl.project={self.state.name}", "--format", row, **self.environment
-        )
-        return dict(line.split(" ", 1) for line in said.splitlines())
+        ours = f"dev.fnctl.home={(self.home / 'id').read_text()}"
+        return labelled(ours, self.environment.get("DOCKER_HOST"))
 
     def lines(self, function: str) -> list[dict[str, Any]]:
         """What the log store has of a function, in order."""
@@ -131,7 +123,8 @@ class Desk:
     def nothing_left(self) -> None:
         """No container and no slot; logs and bundles stay."""
         until(lambda: not self.containers(), "no container to be left")
-        assert list((self.state / "slots").iterdir()) == []
+        left = [str(path) for path in (self.state / "slots").rglob("*")]
+        assert not left, left
 
 
 @dataclass(slots=True)
@@ -180,12 +173,11 @@ class Running:
         timeout_s: float = 60,
     ) -> Answer:
         """One request on a connection of its own. What the gateway counted is audited later."""
-        began = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         with contextlib.closing(connection):
             connection.request(method, f"/{function}{path}", body, dict(headers or {}))
             response = connection.getresponse()
-            answer = Answer(response.status, response.headers, response.read(), time.monotonic() - began)
+            answer = Answer(response.status, response.headers, response.read())
         if answer.id:
             self.asked.append((function, answer.id))
         return answer
@@ -232,7 +224,12 @@ def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
     with tempfile.TemporaryDirectory(prefix="fnctl-") as folder:
         project = Path(folder) / "project"
         shutil.copytree(source, project)
-        yield Desk(project, Path(folder) / "home", environment)
+        made = Desk(project, Path(folder) / "home", environment)
+        try:
+            yield made
+        finally:
+            for slots in made.home.glob("projects/*/slots"):  # what a killed run has left outside of its home
+                shutil.rmtree(slots.resolve(), ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.rig import Running, docker, until
+from tests.faults.rig import Running
+from tests.support.command import docker
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -33,13 +35,12 @@ def test_a_busy_instance_is_a_502_that_says_so(fnctl: Running, words: tuple[str,
     fnctl.call("harmless")
     fnctl.audit()
     with ThreadPoolExecutor(1) as pool:
-        busy = pool.submit(fnctl.call, "harmless", "/?ms=20000")
+        busy = pool.submit(fnctl.call, "harmless", "/?ms=20000", timeout_s=15)
         until(lambda: any(row["in_flight"] for row in fnctl.instances("harmless")), "the call to run")
         docker(*words, sandbox(fnctl, "harmless"))
         answer = busy.result()
     assert answer.status == 502
     assert answer.error["code"] == "sandbox_lost", answer.error
-    assert answer.took_s < 15
     assert fnctl.call("harmless").status == 200
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fnctl.engine.wire import endpoint
+from fnctl.engine.connection import endpoint
 from tests.faults import rig
 from tests.faults.line import Fault, Line
-from tests.faults.rig import Running, docker
+from tests.faults.rig import Running
+from tests.support.command import docker
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -62,7 +64,7 @@ def test_what_ends_while_the_line_is_cut_is_replaced(fnctl: Running, line: Line)
         docker("kill", pooled)
         for _ in range(5):
             assert fnctl.call("one").status == 200
-        rig.until(lambda: pooled not in sandboxes(fnctl), "the end to be seen without the engine")
+        until(lambda: pooled not in sandboxes(fnctl), "the end to be seen without the engine")
     fnctl.audit()
     assert fnctl.call("two").status == 200
 

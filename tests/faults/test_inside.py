@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rig import Running, docker
+from tests.faults.rig import Running
+from tests.support.command import docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -16,14 +17,22 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 def test_a_function_sees_only_itself(fnctl: Running) -> None:
     seen = fnctl.call("spy").json
     assert seen["uid"] >= 70_000
-    its_own = {"supervisor.sock", "agent.sock", "data.sock", "log.sock", "hosts", "app"}
+    its_own = {"supervisor.sock", "agent.sock", "data.sock", "log.sock", "hosts", "passwd", "group", "app"}
     assert set(seen["fn"]) - {"ahead"} == its_own  # `ahead`: where the instance had read this very bundle's cache
     host = {name for name in os.environ if name not in ("HOME", "PATH", "LANG", "PWD", "SHLVL", "_", "LC_CTYPE")}
     assert not host & set(seen["environment"])
-    assert not [name for name in seen["environment"] if name.startswith("FNCTL")]
+    assert [name for name in seen["environment"] if name.startswith("FNCTL")] == ["FNCTL_URL"]
     others = {function["name"] for function in fnctl.status()["functions"]} - {"spy"}
     assert not [line for line in seen["arguments"] for name in others if name in line.split("\0")]
     assert not seen["docker"]
+
+
+def test_the_mounts_of_a_sandbox_tell_no_path_of_the_user(fnctl: Running) -> None:
+    """Whose home it is, and which project, stands in none; where its slot is, only in random letters."""
+    mounts = fnctl.call("spy").json["mounts"]
+    assert " /fn " in mounts
+    named = [line for line in mounts.splitlines() if str(fnctl.desk.home) in line or fnctl.desk.state.name in line]
+    assert named == []
 
 
 def test_a_function_without_network_reaches_nothing(fnctl: Running) -> None:
@@ -67,10 +76,12 @@ def test_a_secret_as_a_file_shows_nowhere_else(fnctl: Running, canary: str) -> N
     sandboxes = [row["sandbox"] for row in fnctl.status()["instances"] if str(row["function"]).startswith("keeper")]
     shown = places(fnctl, sandboxes, crash.body)
     assert [place for place, text in shown.items() if canary in text] == []
-    holding = [path for path in fnctl.desk.home.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    slots = (fnctl.desk.state / "slots").resolve()
+    kept = [*fnctl.desk.home.rglob("*"), *slots.rglob("*")]
+    holding = [path for path in kept if path.is_file() and canary.encode() in path.read_bytes()]
     assert holding
     for path in holding:
-        assert path.relative_to(fnctl.desk.state / "slots").parts[1:] == ("secrets", "canary")
+        assert path.relative_to(slots).parts[1:] == ("secrets", "canary")
         assert path.stat().st_mode & 0o777 == mode
     for function in ("keeper", "keeper-once", "keeper-node"):
         fnctl.reap(function)

@@ -6,13 +6,13 @@ import resource
 import selectors
 import socket
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from tests.faults.rig import Running, until
+from tests.faults.rig import Running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -36,9 +36,13 @@ def test_containers_made_for_a_burst_stay_within_the_scale(fnctl: Running) -> No
     most = 0
     with ThreadPoolExecutor(50) as pool:
         calls = [pool.submit(fnctl.call, "once") for _ in range(50)]
-        while not all(call.done() for call in calls):
+
+        def looked() -> bool:
+            nonlocal most
             most = max(most, len(fnctl.instances("once")))
-            time.sleep(0.01)  # asked without a pause, it would have no time for its work
+            return all(call.done() for call in calls)
+
+        until(looked, "all calls to be answered", 120)
     assert [call.result().status for call in calls] == [200] * 50
     assert 1 <= most <= 10
 
@@ -47,7 +51,7 @@ def test_a_client_that_leaves_while_it_is_served_frees_its_place(fnctl: Running)
     fnctl.call("narrow")
     for _ in range(4):  # twice as many as may run at a time
         leave(fnctl, "narrow", "/?ms=30000")
-    assert fnctl.call("narrow").took_s < 20
+    assert fnctl.call("narrow", timeout_s=20).status == 200
 
 
 @pytest.mark.parametrize("function", ["once", "once-python"])
@@ -91,7 +95,7 @@ def test_ten_thousand_at_once_are_queued_within_the_bound_and_refused_past_it(fn
     assert many > 1000, "file descriptors"
     with opened(fnctl, "short-queue", "/?ms=100000"):
         until(lambda: in_flight(fnctl, "short-queue") == 1, "the place to be taken")
-        with closing(Crowd(fnctl.port, b"GET /short-queue/ HTTP/1.1\r\nHost: x\r\n\r\n", many)) as crowd:
+        with closing(Crowd(fnctl.port, b"GET /short-queue/ HTTP/1.1\r\nHost: localhost\r\n\r\n", many)) as crowd:
             until(lambda: crowd.answered() >= many - QUEUE, "all but those who are queued to be answered", 60)
             assert (in_flight(fnctl, "short-queue"), queued(fnctl, "short-queue")) == (1, QUEUE)
             answers = crowd.answers()
@@ -150,7 +154,7 @@ def test_ab_loses_nothing(fnctl: Running) -> None:
 def opened(fnctl: Running, function: str, path: str) -> socket.socket:
     """A client that has sent its request."""
     client = socket.create_connection(("127.0.0.1", fnctl.port))
-    client.sendall(f"GET /{function}{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    client.sendall(f"GET /{function}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return client
 
 

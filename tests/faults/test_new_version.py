@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Running, until
+from tests.faults.rig import Running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

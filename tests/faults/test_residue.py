@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,12 +12,13 @@ from tests.faults.rig import Running
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
+PAIRS = int(os.environ.get("PAIRS", "500"))  # of each language; `make faults` plays 5,000
 CLEAN: dict[str, Any] = {"calls": 0, "environment": None, "tmp": [], "shm": [], "processes": 0, "socket": False}
 
 
 @pytest.mark.parametrize(
     ("function", "calls"),
-    [("residue", 5000), ("residue-python", 5000), ("residue-container", 8), ("residue-container-python", 8)],
+    [("residue", PAIRS), ("residue-python", PAIRS), ("residue-container", 8), ("residue-container-python", 8)],
 )
 def test_the_next_invocation_sees_none(fnctl: Running, function: str, calls: int) -> None:
     def found(number: int) -> Any:

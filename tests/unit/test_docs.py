@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from ruamel.yaml import YAML
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from fnctl.cli.app import VERBS
 from fnctl.config.keys import ProjectFile
 from fnctl.model import Isolation, Model, Network, StartKind
-from fnctl.runtime.lifecycle import State
+from fnctl.sandbox.lifecycle import State
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("layers/*.md")])
@@ -121,3 +122,19 @@ def examples() -> list[Any]:
 def test_examples_of_the_project_file_are_valid(text: str) -> None:
     data = YAML(typ="safe", pure=True).load(text)
     ProjectFile.model_validate({key: value for key, value in data.items() if not key.startswith("x-")})
+
+
+PICTURES = sorted(ROOT.glob("docs/pictures/*.svg"))
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=name)
+def test_pictures_need_nothing_but_themselves(picture: Path) -> None:
+    """No font or image from elsewhere, a background of their own: readable in light and dark, and small."""
+    text = picture.read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)
+    assert root.get("aria-label")
+    assert re.findall(r"(?:href|src)=|url\((?!#)|@import|@font-face|<image|<script", text) == []
+    first = next(each for each in root.iter() if each.tag.endswith("rect") and each.get("fill"))
+    assert float(str(first.get("width"))) >= float(str(root.get("viewBox")).split()[2]) - 1
+    assert len(text) < 40_000
+    assert picture.relative_to(ROOT).as_posix() in README

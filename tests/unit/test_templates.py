@@ -15,6 +15,7 @@ TEMPLATES = ROOT / "templates"
 RUNTIMES = {
     "node24": RuntimeSpec("node24", "node", "24.0.0", ROOT / "layers" / "node", ()),
     "python3.13": RuntimeSpec("python3.13", "python", "3.13.0", ROOT / "layers" / "python", ()),
+    "php8.4": RuntimeSpec("php8.4", "php", "8.4", ROOT / "layers" / "php", ()),
 }
 NAMES = sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir())
 ACTIONS = {
@@ -48,7 +49,7 @@ def test_a_function_for_each_control_action(language: str) -> None:
     assert set(found) == {f"{language}-{action}" for action in ACTIONS}
     for action, (methods, path) in ACTIONS.items():
         function = found[f"{language}-{action}"]
-        (trigger,) = function.triggers
+        (trigger,) = function.routes
         assert (trigger.methods, trigger.path, trigger.host) == (methods, path, f"{language}.localhost")
         assert function.model is Model.EPHEMERAL
         assert function.network is (Network.NONE if action == "page" else Network.SERVICES)

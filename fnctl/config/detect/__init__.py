@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fnctl.config.detect import declared, node, php, python
-from fnctl.config.detect.exports import missing_export
+from fnctl.config.detect.exports import elsewhere, missing_export
 from fnctl.config.detect.finding import Choice, Detection, Evidence, Finding, Reading
 from fnctl.config.detect.manifests import Told, read_all
 from fnctl.config.problems import Problem, did_you_mean
@@ -32,7 +32,7 @@ def look(folder: Path, runtimes: Iterable[RuntimeSpec], choice: Choice = ANYTHIN
     """What `folder` holds. `choice` decides where several readings fit."""
     told = read_all(folder, choice.manifest)
     if choice.manifest is not None and not told:
-        return Detection(problems=(Problem(choice.manifest, None, "is no manifest that is known here"),))
+        return Detection(problems=(Problem(choice.manifest, None, "not a manifest that fnctl knows"),))
     if len(told) > 1:
         return Detection(problems=(_two_manifests(told),))
     if told:
@@ -50,7 +50,7 @@ def _of_manifest(told: Told) -> Detection:
 def _two_manifests(told: Sequence[Told]) -> Problem:
     first, *others = told
     listed = ", ".join(f"{each.file} ({each.platform})" for each in others)
-    hint = f"say which: fnctl init --from . --manifest {first.file}"
+    hint = f"choose one: fnctl init --from . --manifest {first.file}"
     return Problem(first.file, None, f"({first.platform}) is one of several manifests here: {listed}", hint)
 
 
@@ -60,7 +60,7 @@ def _same_names(told: Told) -> Iterable[Problem]:
         name = finding.name or ""
         if name in seen:
             at = finding.evidence[0]
-            yield Problem(at.file, at.line, f"two functions would be called `{name}`", "rename one of them")
+            yield Problem(at.file, at.line, f"two functions have the name `{name}`", "rename one of them")
         seen[name] = finding
 
 
@@ -88,5 +88,7 @@ def _missing(folder: Path, finding: Finding) -> Iterable[Problem]:
         told = missing_export(folder / finding.path, finding.language, handler) if handler else None
         if told is not None:
             at = finding.line_for(key) or finding.evidence[0]
-            hint = did_you_mean(handler.rpartition(".")[2], told.known) if handler and told.known else None
+            attr = (handler or "").rpartition(".")[2]
+            hint = elsewhere(folder / finding.path, finding.language, attr)
+            hint = hint or (did_you_mean(attr, told.known) if told.known else None)
             yield Problem(at.file, at.line, f"{key} `{handler}`: {told.text}", hint)

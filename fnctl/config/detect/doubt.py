@@ -15,9 +15,9 @@ def doubt(name: str, readings: Sequence[Reading], runtimes: Iterable[RuntimeSpec
     key, known = _key(readings), list(runtimes)
     values = _values(key, readings, known)
     return ConfigError(
-        f"cannot tell what {name} is: it could be {summary(readings)}",
+        f"cannot tell what {name} holds: it could be {summary(readings)}",
         detail="\n".join(row for each in readings for row in _rows(each, key, known)),
-        hint=f"{_line(key, values)} in fnctl.yaml settles it; `fnctl init --from . --{key} {values[0]}` writes it",
+        hint=f"set {_line(key, values)} in fnctl.yaml; `fnctl init --from . --{key} {values[0]}` writes the file",
     )
 
 
@@ -25,7 +25,7 @@ def summary(readings: Sequence[Reading]) -> str:
     """The readings in words; where they differ in the contract alone, the handler is named once."""
     firsts = [reading.findings[0] for reading in readings]
     if _key(readings) == "contract" and len(readings) > 1:
-        return f"{firsts[0].language} `{firsts[0].handler}` as {' or '.join(each.contract for each in firsts)}"
+        return f"{firsts[0].language} `{firsts[0].starts}` as {' or '.join(each.contract for each in firsts)}"
     return " or ".join(reading.words for reading in readings)
 
 
@@ -40,7 +40,7 @@ def _key(readings: Sequence[Reading]) -> str:
     firsts = [reading.findings[0] for reading in readings]
     if len({each.language for each in firsts}) > 1:
         return "runtime"
-    return "handler" if len({each.handler for each in firsts}) > 1 else "contract"
+    return "handler" if len({each.starts for each in firsts}) > 1 else "contract"
 
 
 def _values(key: str, readings: Sequence[Reading], runtimes: Sequence[RuntimeSpec]) -> list[str]:
@@ -51,7 +51,7 @@ def _value(key: str, finding: Finding, runtimes: Sequence[RuntimeSpec]) -> str:
     if key == "runtime":
         spec = nearest(finding.language, finding.wanted, runtimes).spec
         return spec.name if spec else finding.language
-    return finding.handler if key == "handler" else str(finding.contract)
+    return finding.starts if key == "handler" else str(finding.contract)
 
 
 def _line(key: str, values: Sequence[str]) -> str:

@@ -45,6 +45,15 @@ class Finding:
     cpus: float | None = None
     concurrency: int | None = None
     triggers: tuple[HttpTrigger, ...] = ()
+    durable: tuple[float | None, float | None] | None = None  # seconds: of an execution, and that it is kept
+    payload: str | None = None  # "1.0": events of a REST API
+    command: tuple[str, ...] = ()  # in place of the handler, with the contract `command`
+    called: str | None = None  # the name that the folder has for it, where that is another
+
+    @property
+    def starts(self) -> str:
+        """What is run, for messages."""
+        return " ".join(self.command) if self.command else self.handler
 
     def line_for(self, key: str) -> Evidence | None:
         """The evidence that speaks for `key`: `handler`, `contract`, `runtime`, …"""
@@ -59,7 +68,7 @@ class Reading:
 
     @property
     def words(self) -> str:
-        return ", ".join(f"{each.language} `{each.handler}` as {each.contract}" for each in self.findings)
+        return ", ".join(f"{each.language} `{each.starts}` as {each.contract}" for each in self.findings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fnctl.config.detect import frameworks
 from fnctl.config.detect.contracts import FRAMEWORKS, Dependencies, candidates, present
 from fnctl.config.detect.finding import Evidence, Finding, Reading, each_alone, merged, one
-from fnctl.config.detect.javascript import Export, Script, declared, made_by, read_script
+from fnctl.config.detect.javascript import SUFFIXES, Export, Script, read_script
 from fnctl.config.detect.signature import Signature
 from fnctl.config.detect.source import Source, read_source
 from fnctl.model import Contract
 
 LANGUAGE = "node"
-SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
 STEMS = ("index", "app", "server", "main", "src/index", "src/app", "src/server", "src/main")
 HANDLER_STEMS = ("handler", "function", "hello", "action")
+APP_NAMES = ("default", "app", "application", "server", "api")
 APPS = {"express": "Express", "Koa": "Koa", "fastify": "Fastify", "Fastify": "Fastify"}
 
 _LISTENS = re.compile(r"\.\s*listen\s*\(")
@@ -26,7 +28,6 @@ _LISTENS = re.compile(r"\.\s*listen\s*\(")
 _START = re.compile(r"(?:^|[\s/&;])(?:node|nodemon|ts-node|tsx)\s+(?:-\S+\s+)*([\w./-]+)")
 _FRAMEWORK_START = re.compile(r"(?:^|[\s/])functions-framework(?:-nodejs)?(?=\s|$)")
 _REGISTERED = re.compile(r"\.\s*(http|cloudEvent)\s*\(\s*(['\"])([\w.-]+)\2")
-_BARE_MAIN = re.compile(r"^(?:async\s+)?function\s+main\s*\(", re.MULTILINE)
 
 
 class Package:
@@ -42,7 +43,10 @@ class Package:
 
     @property
     def start(self) -> str:
-        return self._text(self._section("scripts").get("start"))
+        return self.script("start")
+
+    def script(self, name: str) -> str:
+        return self._text(self._section("scripts").get(name))
 
     @property
     def main(self) -> str:
@@ -72,11 +76,16 @@ def readings(folder: Path) -> list[Reading]:
     """The ways to understand the folder as a Node function. The first file that is something counts."""
     package = Package(folder)
     dependencies = package.dependencies()
+    if whole := frameworks.next_js(folder, package.start, dependencies) or frameworks.nest_js(
+        folder, _started(package, "start:prod") or _started(package), dependencies
+    ):
+        wanted, said = _version(package)
+        return [one(replace(whole, wanted=wanted, evidence=merged([*whole.evidence, *said])))]
     if present(dependencies, FRAMEWORKS) and (found := _framework(folder, package, dependencies)):
         return found
     for name in entries(package):
         source = read_source(folder, name)
-        if source is not None and (found := _of_file(source, package, dependencies)):
+        if source is not None and (found := _of_file(read_script(source, folder), package, dependencies)):
             return found
     started = _started(package)
     if started and read_source(folder, started) is not None:
@@ -99,49 +108,67 @@ def signature(folder: Path, handler: str) -> tuple[Signature | None, tuple[str, 
         source = read_source(folder, name)
         if source is None:
             continue
-        script = read_script(source.text)
+        script = read_script(source, folder)
         export = script.export(attr)
+        registered = _registered(script, attr)
+        if registered is not None:
+            return registered, None
         known = tuple(each.name for each in script.exports) if script.complete and script.exports else None
-        return (_signature(source, script, export) if export else None), known
+        return (_signature(script, export) if export else None), known
     return None, None
 
 
-def _of_file(source: Source, package: Package, dependencies: Dependencies) -> list[Reading]:
-    script = read_script(source.text)
-    if listens := _LISTENS.search(script.code):
+def _registered(script: Script, name: str) -> Signature | None:
+    """A function that Google's framework knows by that name, whatever the module exports beside it."""
+    found = next((each for each in _REGISTERED.finditer(script.code) if each[3] == name), None)
+    if found is None:
+        return None
+    line = script.source.line_at(found.start())
+    return Signature(script.source, f"{_stem(script.source.name)}.{name}", name, None, line, script.code)
+
+
+def _of_file(script: Script, package: Package, dependencies: Dependencies) -> list[Reading]:
+    source = script.source
+    if listens := _LISTENS.search(script.bare):
         evidence = [source.evidence_at(listens.start(), f"contract web: it listens, so handler {source.name}")]
         return [one(_web(source.name, package, [*_why_here(source.name, package), *evidence]))]
-    if app := _exported_app(source, script, package):
-        return [one(app)]
-    return each_alone(_handlers(source, script, package, dependencies))
+    if apps := _exported_apps(script, package):
+        return each_alone(apps)
+    return each_alone(_handlers(script, package, dependencies))
 
 
-def _handlers(source: Source, script: Script, package: Package, dependencies: Dependencies) -> Iterator[Finding]:
+def _handlers(script: Script, package: Package, dependencies: Dependencies) -> Iterator[Finding]:
     """The exports that are handlers, one finding a contract that each may have been written for."""
     preferred = [each for each in script.exports if each.name == "handler"] or list(script.exports)
-    if not preferred and (bare := _BARE_MAIN.search(script.code)):
-        # OpenWhisk evaluates an action's file: its `main` need not be exported.
-        preferred = [Export("main", bare.start(), declared(script.code, "main"))]
+    if not preferred and script.main is not None:
+        preferred = [script.main]  # OpenWhisk evaluates an action's file: its `main` need not be exported
     for export in preferred:
-        made = _signature(source, script, export)
+        made = _signature(script, export)
         for contract, evidence in candidates(made, dependencies).items():
             yield _finding(made.handler, contract, package, [made.evidence(f"handler {made.handler}"), *evidence])
 
 
-def _signature(source: Source, script: Script, export: Export) -> Signature:
-    handler = f"{source.name.rsplit('.', 1)[0]}.{export.name}"
-    return Signature(source, handler, export.name, export.parameters, source.line_at(export.offset), script.text)
+def _signature(script: Script, export: Export) -> Signature:
+    """Where another file defines it, that file has the evidence; the handler is addressed here."""
+    handler = f"{_stem(script.source.name)}.{export.name}"
+    return Signature(export.source, handler, export.name, export.parameters, export.line, export.code)
 
 
-def _exported_app(source: Source, script: Script, package: Package) -> Finding | None:
-    """An app that is exported and does not listen: `module.exports = app`."""
-    for export in script.exports:
-        made = made_by(script.code, export.value) if export.value else None
-        if made in APPS:
-            handler = f"{source.name.rsplit('.', 1)[0]}.{export.name}"
-            said = source.evidence_at(export.offset, f"handler {handler}: the {APPS[made]} app")
-            return _web(handler, package, [said])
-    return None
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]
+
+
+def _exported_apps(script: Script, package: Package) -> list[Finding]:
+    """An app that is exported and does not listen: `module.exports = app`. Of several the one that is called so; all,
+    where none is."""
+    apps = [export for export in script.exports if export.made in APPS]
+    usual = sorted((each for each in apps if each.name in APP_NAMES), key=lambda each: APP_NAMES.index(each.name))
+    found = []
+    for export in usual[:1] or apps:
+        handler = f"{_stem(script.source.name)}.{export.name}"
+        said = export.source.evidence(export.line, f"handler {handler}: the {APPS[export.made]} app")
+        found.append(_web(handler, package, [said]))
+    return found
 
 
 def _framework(folder: Path, package: Package, dependencies: Dependencies) -> list[Reading]:
@@ -157,8 +184,7 @@ def _framework(folder: Path, package: Package, dependencies: Dependencies) -> li
         source = read_source(folder, str(Path(name)))
         if source is None:
             continue
-        script = read_script(source.text)
-        found = list(_targets(source, script, package, dependencies, options))
+        found = list(_targets(read_script(source, folder), package, dependencies, options))
         if found:
             return [Reading(tuple(found))]
     return []
@@ -171,11 +197,12 @@ def _framework_options(start: str) -> dict[str, str]:
 
 
 def _targets(
-    source: Source, script: Script, package: Package, dependencies: Dependencies, options: dict[str, str]
+    script: Script, package: Package, dependencies: Dependencies, options: dict[str, str]
 ) -> Iterator[Finding]:
+    source = script.source
     target, kind = options.get("target"), options.get("signature-type")
     stem = source.name.rsplit(".", 1)[0]
-    registered = {match[3]: match for match in _REGISTERED.finditer(script.text)}
+    registered = {match[3]: match for match in _REGISTERED.finditer(script.code)}
     for name, match in registered.items():
         if target in (None, name):
             contract = Contract.FRAMEWORK_HTTP if match[1] == "http" else Contract.FRAMEWORK_CLOUDEVENT
@@ -186,7 +213,7 @@ def _targets(
     if export is None:
         return
     contract = Contract.FRAMEWORK_CLOUDEVENT if kind in ("cloudevent", "event") else Contract.FRAMEWORK_HTTP
-    said = source.evidence_at(export.offset, f"handler {stem}.{target}")
+    said = export.source.evidence(export.line, f"handler {stem}.{target}")
     yield _finding(f"{stem}.{target}", contract, package, [said, *_framework_said(package, dependencies)])
 
 
@@ -215,10 +242,13 @@ def _why_here(name: str, package: Package) -> list[Evidence]:
     return [package.said('"main"', f"handler {name}")] if package.main and Path(package.main) == Path(name) else []
 
 
-def _started(package: Package) -> str | None:
-    """The file of `"start": "node FILE"`."""
-    found = _START.search(package.start)
-    return str(Path(found[1])) if found else None
+def _started(package: Package, script: str = "start") -> str | None:
+    """The file of `"start": "node FILE"`; Node lets its suffix be left away."""
+    found = _START.search(package.script(script))
+    if found is None:
+        return None
+    name = str(Path(found[1]))
+    return f"{name}.js" if script != "start" and not Path(name).suffix else name
 
 
 def _version(package: Package) -> tuple[str | None, list[Evidence]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fnctl.config.detect import frameworks
 from fnctl.config.detect.contracts import FRAMEWORKS, Dependencies, candidates, present
 from fnctl.config.detect.dependencies import python_dependencies
 from fnctl.config.detect.finding import Evidence, Finding, Reading, each_alone, merged, one
@@ -20,6 +21,8 @@ LANGUAGE = "python"
 APP_FILES = ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "application.py", "run.py", "api.py")
 PACKAGES = ("app", "src", "api", "server")
 PACKAGE_FILES = ("__init__.py", "main.py", "app.py", "wsgi.py", "asgi.py")
+NOT_APPS = ("tests", "test", "migrations", "docs", "examples", "scripts")
+APP_NAMES = ("app", "application", "api", "asgi", "wsgi", "server")
 HANDLER_FILES = ("handler.py", "index.py", "lambda_function.py", "function.py", "hello.py", "__main__.py")
 FACTORIES = ("create_app", "make_app", "get_app")
 # Constructors of web apps. Calling one at a module's top level makes the module an app.
@@ -41,7 +44,16 @@ def readings(folder: Path) -> list[Reading]:
         return [one(django)]
     if served := _procfile(folder):
         return [one(served)]
+    if program := frameworks.streamlit(folder, dependencies) or frameworks.gradio(folder, dependencies):
+        wanted, said = _version(folder)
+        return [one(replace(program, wanted=wanted, evidence=merged([*program.evidence, *said])))]
     for name in _files():
+        module = read_module(folder, name)
+        if module is not None and (found := _of_file(module, folder, dependencies)):
+            return found
+    if packaged := _packages(folder):
+        return packaged
+    for name in HANDLER_FILES:
         module = read_module(folder, name)
         if module is not None and (found := _of_file(module, folder, dependencies)):
             return found
@@ -62,26 +74,48 @@ def signature(folder: Path, handler: str) -> tuple[Signature | None, tuple[str, 
 
 def _files() -> list[str]:
     packaged = [f"{package}/{name}" for package in PACKAGES for name in PACKAGE_FILES]
-    return [*APP_FILES, *packaged, *HANDLER_FILES]
+    return [*APP_FILES, *packaged]
+
+
+def _packages(folder: Path) -> list[Reading]:
+    """The apps in packages of any name: `create_app` in flaskr/__init__.py. Those of several are a question."""
+    found: list[Finding] = []
+    for package in sorted(path.parent.name for path in folder.glob("*/__init__.py")):
+        modules = (read_module(folder, f"{package}/{name}") for name in PACKAGE_FILES)
+        apps = (_apps_of(module, folder) for module in modules if module is not None)
+        found += next((each for each in apps if each), []) if package not in (*PACKAGES, *NOT_APPS) else []
+    return each_alone(found)
 
 
 def _of_file(module: Module, folder: Path, dependencies: Dependencies) -> list[Reading]:
     if framework := _framework(module, folder, dependencies):
         return [framework]
-    if app := _app(module, folder):
-        return [one(app)]
+    if apps := _apps_of(module, folder):
+        return each_alone(apps)
     return each_alone(_handlers(module, folder, dependencies))
 
 
-def _app(module: Module, folder: Path) -> Finding | None:
-    """An app of a framework, a factory of one, or a program that serves by itself."""
-    made = next(_apps(module), None)
+def _apps_of(module: Module, folder: Path) -> list[Finding]:
+    """An app of a framework, a factory of one, or a program that serves by itself. Several where none of the apps has a
+    usual name."""
+    every = list(_apps(module))
+    made = every[0] if every else None
     served = next(module.calls(SERVING), None) if made else None
     listens = next((call for call in module.calls({"serve_forever"}) if any(module.calls(SERVERS))), None)
     if serving := served or listens:
         said = module.said(serving, f"contract web: it serves, so handler {module.source.name}")
-        return _finding(module.source.name, Contract.WEB, folder, [*([made[1]] if made else []), said])
-    return _finding(made[0], Contract.WEB, folder, [made[1]]) if made else None
+        return [_finding(module.source.name, Contract.WEB, folder, [*([made[1]] if made else []), said])]
+    return [_finding(handler, Contract.WEB, folder, [said]) for handler, said in _usual(every)]
+
+
+def _usual(apps: list[tuple[str, Evidence]]) -> list[tuple[str, Evidence]]:
+    """The app that is called as apps are; all made ones where none is, since only a person knows which to serve."""
+    called = {handler.rpartition(".")[2]: (handler, said) for handler, said in reversed(apps)}
+    named = next((called[name] for name in APP_NAMES if name in called), None)
+    if named is not None:
+        return [named]
+    made = [each for each in apps if each[1].so.endswith("app, so web")]
+    return made or apps[:1]
 
 
 def _apps(module: Module) -> Iterator[tuple[str, Evidence]]:
@@ -128,7 +162,7 @@ def _framework(module: Module, folder: Path, dependencies: Dependencies) -> Read
         (function, decorator, _SIGNATURES[kind])
         for function in module.functions.values()
         for decorator in function.decorator_list
-        if (kind := _framework_decorator(decorator)) is not None
+        if (kind := _framework_decorator(module, decorator)) is not None
     ]
     if not found:
         return None
@@ -149,11 +183,24 @@ def _framework(module: Module, folder: Path, dependencies: Dependencies) -> Read
     )
 
 
-def _framework_decorator(node: ast.expr) -> str | None:
-    name = node.func if isinstance(node, ast.Call) else node
-    if isinstance(name, ast.Attribute) and isinstance(name.value, ast.Name) and name.value.id == "functions_framework":
-        return name.attr if name.attr in _SIGNATURES else None
-    return None
+def _framework_decorator(module: Module, node: ast.expr) -> str | None:
+    """`http` of `@functions_framework.http`, `@functions_framework.aio.http`, and of names that imports give them."""
+    dotted = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    first, _, rest = dotted.partition(".")
+    whole = f"{_imported(module).get(first, first)}{'.' if rest else ''}{rest}"
+    framework, _, kind = whole.rpartition(".")
+    return kind if framework in ("functions_framework", "functions_framework.aio") and kind in _SIGNATURES else None
+
+
+def _imported(module: Module) -> dict[str, str]:
+    """What a module's names stand for, by its imports: `aio` is functions_framework.aio."""
+    found: dict[str, str] = {}
+    for node in module.tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {each.asname: each.name for each in node.names if each.asname}
+    return found
 
 
 def _target(folder: Path) -> str | None:

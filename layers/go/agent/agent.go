@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strings"
@@ -105,6 +106,9 @@ func hosted(loader func(*Load) (served, error)) {
 		message, ok := control.receive()
 		if !ok {
 			os.Exit(0)
+		}
+		if message.Op == "sleep" {
+			debug.FreeOSMemory()
 		}
 		if message.Op == "dial" && !load.single() {
 			site.dial(message.N)

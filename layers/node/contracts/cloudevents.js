@@ -60,14 +60,15 @@ function structured(body) {
   }
   if (kind(event) !== 'object') throw new Malformed(`the event is a JSON ${kind(event)}, not an object`);
   const { data_base64: boxed, ...rest } = event;
+  Object.setPrototypeOf(rest, null);
   if (boxed === undefined) return rest;
   if ('data' in rest) throw new Malformed('the event has both data and data_base64');
   if (typeof boxed !== 'string') throw new Malformed(`data_base64 is ${nature(boxed)}, not a string`);
-  return { ...rest, data: Buffer.from(boxed, 'base64') };
+  return Object.assign(rest, { data: Buffer.from(boxed, 'base64') });
 }
 
 function binary(headers, body) {
-  const event = {};
+  const event = Object.create(null); // clients choose the names
   for (const [name, value] of Object.entries(headers)) {
     if (name.startsWith('ce-')) event[name.slice(3)] = unescaped(name, value);
   }

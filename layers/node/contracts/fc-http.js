@@ -51,7 +51,7 @@ function toRequest(load, request, body) {
 }
 
 function toResponse(resolve, reject) {
-  const headers = {};
+  const headers = Object.create(null);
   let status = 200;
   return {
     setStatusCode(code) {

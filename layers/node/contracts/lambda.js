@@ -1,4 +1,5 @@
-// AWS Lambda's Node handlers: an HTTP request is an HTTP API's event, a call of Lambda's Invoke operation any event.
+// AWS Lambda's Node handlers: an HTTP request is an HTTP API's event (a REST API's where `payload` is 1.0), a call of Lambda's
+// Invoke operation any event.
 //
 // Event and response: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 // (payload format 2.0). Handler, context: docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html and nodejs-context.html.
@@ -9,6 +10,7 @@ const { EMPTY, BadResponse, assembled, clientHeaders, decoded, encoded, exchange
 const { nature } = require('../code.js');
 const { answerOf } = require('./calling.js');
 const { boxed, joinedFields, origin } = require('./request.js');
+const restapi = require('./restapi.js');
 const streaming = require('./streaming.js');
 
 const ROUTE_HEADER = 'x-fnctl-route';
@@ -40,10 +42,13 @@ async function serve(code, load) {
   globalThis.awslambda = streaming.api;
   const handler = await code.callable();
   if (streaming.isStreaming(handler)) {
-    return streaming.server((request, body, stream) => handler(toEvent(request, body, load), stream, toContext(load, request)));
+    return streaming.server((request, body, stream) => handler(eventOf(request, body, load), stream, toContext(load, request)));
   }
   return exchangeServer(async (request, body) => {
-    if (!isInvoke(request)) return toResponse(await call(handler, toEvent(request, body, load), toContext(load, request)));
+    if (!isInvoke(request)) {
+      const result = await call(handler, eventOf(request, body, load), toContext(load, request));
+      return load.payload === '1.0' ? restapi.toResponse(result) : toResponse(result);
+    }
     const payload = parsed(body);
     if (payload === undefined) return { status: 400, ...encoded({ Type: 'User', message: 'the payload is not JSON' }) };
     const result = await call(handler, payload, toContext(load, request));
@@ -68,9 +73,17 @@ function parsed(body) {
 
 // --- in ---
 
+function eventOf(request, body, load) {
+  if (load.payload !== '1.0') return toEvent(request, body, load);
+  const route = request.headers[ROUTE_HEADER]?.replace(/^ANY /, '').replace(/\.\.\.\}$/, '+}');
+  return restapi.toEvent(request, body, load, { account: ACCOUNT, route, time: commonLogTime });
+}
+
 function toEvent(request, body, load) {
   const [rawPath, rawQueryString] = split(request.url, '?');
-  const { cookie, ...headers } = clientHeaders(request);
+  const headers = clientHeaders(request);
+  const { cookie } = headers;
+  delete headers.cookie;
   const query = joinedFields(rawQueryString);
   const params = pathParams(request);
   return {

@@ -3,7 +3,7 @@
 // docs.openfaas.com/languages/node (node18 and later), github.com/openfaas/templates (template/node20, template/node).
 'use strict';
 
-const { BadResponse, EMPTY, assembled, asText, clientHeaders, encoded, exchangeServer, isJson, split } = require('../exchange.js');
+const { BadResponse, EMPTY, assembled, asText, clientHeaders, encoded, exchangeServer, isJson, named, split } = require('../exchange.js');
 const { answerOf } = require('./calling.js');
 const { listedFields } = require('./request.js');
 
@@ -13,7 +13,7 @@ class BadRequest extends Error {}
 
 async function serve(code) {
   const handler = await code.callable();
-  return isClassic(handler) ? exchangeServer((request, body) => classic(handler, body)) : exchangeServer((request, body) => respond(handler, request, body));
+  return isClassic(handler) ? classicServer(handler) : exchangeServer((request, body) => respond(handler, request, body));
 }
 
 /** Both templates' handlers have two parameters: only the second one's name tells them apart. */
@@ -22,10 +22,41 @@ function isClassic(handler) {
   return handler.length === 2 && /^(callback|cb|done|next)$/i.test(second ?? '');
 }
 
-/** The body as text; what comes back is the output. */
-async function classic(handler, body) {
-  const result = await answerOf(handler, [body.toString('utf8')]);
-  return { status: 200, ...(result ? encoded(result) : { headers: {}, body: EMPTY }) };
+/** One call at a time, since each has the environment to itself: the platform starts a process for each. */
+function classicServer(handler) {
+  let before = Promise.resolve();
+  return exchangeServer((request, body) => {
+    const mine = before.then(() => classic(handler, request, body));
+    before = mine.catch(() => {});
+    return mine;
+  });
+}
+
+/** The body as text; what comes back is the output. The rest of the request is in the environment. */
+async function classic(handler, request, body) {
+  const variables = httpVariables(request, body);
+  Object.assign(process.env, variables);
+  try {
+    const result = await answerOf(handler, [body.toString('utf8')]);
+    return { status: 200, ...(result ? encoded(result) : { headers: {}, body: EMPTY }) };
+  } finally {
+    for (const name of Object.keys(variables)) delete process.env[name];
+  }
+}
+
+/** As the classic watchdog sets them (github.com/openfaas/classic-watchdog, "CGI headers"): Http_Query, Http_User_Agent. */
+function httpVariables(request, body) {
+  const [path, query] = split(request.url, '?');
+  const header = ([name, value]) => [`Http_${name.replace(/(^|-)([a-z])/g, (_, dash, letter) => (dash && '_') + letter.toUpperCase()).replaceAll('-', '_')}`, value];
+  return named([
+    ...Object.entries(clientHeaders(request)).map(header),
+    ['Http_Method', request.method],
+    ['Http_ContentLength', String(body.length)],
+    ['Http_Content_Length', String(body.length)],
+    ...(query ? [['Http_Query', query]] : []),
+    ['Http_Path', path],
+    ['Http_Host', request.headers.host ?? ''],
+  ]);
 }
 
 async function respond(handler, request, body) {

@@ -7,7 +7,7 @@
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
-const { BadResponse, EMPTY, assembled, clientHeaders, encoded, exchangeServer, invocation, isJson, split } = require('../exchange.js');
+const { BadResponse, EMPTY, assembled, clientHeaders, encoded, exchangeServer, invocation, isJson, named, split } = require('../exchange.js');
 const { kind, nature } = require('../code.js');
 const { boxed, isBinary } = require('./request.js');
 
@@ -81,7 +81,7 @@ async function result(main, params) {
 function toParams(request, body) {
   const [where, query] = split(request.url, '?');
   const headers = clientHeaders(request);
-  const asked = Object.fromEntries(new URLSearchParams(query));
+  const asked = named(new URLSearchParams(query));
   let given;
   try {
     given = fromBody(body, headers['content-type']);
@@ -92,6 +92,7 @@ function toParams(request, body) {
   const own = [...Object.keys(asked), ...taken].find((name) => RESERVED.includes(name));
   if (own) return `Request defines parameters that are not allowed (e.g., reserved properties): ${own}`;
   return {
+    __proto__: null, // clients choose the names
     __ow_method: request.method.toLowerCase(),
     __ow_headers: headers,
     __ow_path: where === '/' ? '' : where,
@@ -102,7 +103,7 @@ function toParams(request, body) {
 
 function fromBody(bytes, type) {
   if (bytes.length === 0) return { fields: {} };
-  if (FORM.test(type ?? '')) return { fields: Object.fromEntries(new URLSearchParams(bytes.toString('utf8'))) };
+  if (FORM.test(type ?? '')) return { fields: named(new URLSearchParams(bytes.toString('utf8'))) };
   if (isJson(type)) {
     const value = JSON.parse(bytes.toString('utf8'));
     return kind(value) === 'object' ? { fields: value } : { fields: { __ow_body: value }, opaque: true };
@@ -126,6 +127,8 @@ function http({ statusCode, headers, body }) {
   const empty = body === undefined || body === null || body === '';
   const status = statusCode === undefined ? (empty ? 204 : 200) : Number(statusCode);
   if (headers !== undefined && kind(headers) !== 'object') throw new BadResponse(`headers is ${nature(headers)}, not an object`);
+  const absent = Object.entries(headers ?? {}).find(([, value]) => value === null)?.[0];
+  if (absent !== undefined) throw new BadResponse(`the header ${absent} is null, which is no value of a header`);
   const type = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'content-type')?.[1];
   return assembled(status, headers ?? {}, empty ? { headers: {}, body: EMPTY } : content(body, type));
 }

@@ -16,14 +16,14 @@ function boxed(bytes, type) {
 
 /** A query's or a form's fields, decoded; a repeated one's values joined by commas. */
 function joinedFields(text) {
-  const found = {};
+  const found = Object.create(null); // clients choose the names
   for (const [name, value] of new URLSearchParams(text)) found[name] = name in found ? `${found[name]},${value}` : value;
   return found;
 }
 
 /** The same, a repeated one's values in a list. */
 function listedFields(text) {
-  const found = {};
+  const found = Object.create(null); // clients choose the names
   for (const [name, value] of new URLSearchParams(text)) found[name] = name in found ? [found[name], value].flat() : value;
   return found;
 }

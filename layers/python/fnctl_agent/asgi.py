@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from fnctl_agent import logs
+from fnctl_agent import logs, mounting
 from fnctl_agent.exchange import error_body
 from fnctl_agent.later import Later
 from fnctl_agent.vendored import Servers
@@ -30,11 +30,12 @@ class StartupFailed(Exception):
 class AsgiSite:
     """One app and the connections to it. Made and used on the loop that serves."""
 
-    def __init__(self, app: Any, servers: Servers) -> None:
+    def __init__(self, app: Any, servers: Servers, *, mounted: bool) -> None:
+        """`mounted`: X-Forwarded-Prefix is the host's word, and says where the app is."""
         proxied = servers.ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1")
         self._config = config = servers.Config(app, interface="asgi3", log_config=None, access_log=False)
         # What Config.load does, without its imports by name: the names are the user's by now.
-        config.loaded_app = _Attributed(proxied)
+        config.loaded_app = _Attributed(proxied, mounting.mount(app) if mounted else None)
         config.http_protocol_class = _ending(servers.HttpProtocol)
         config.ws_protocol_class = _ending(servers.WebSocketProtocol)
         config.lifespan_class = servers.LifespanOn
@@ -51,9 +52,10 @@ class AsgiSite:
         if self._lifespan.should_exit:
             raise StartupFailed("the app's lifespan failed to start; see the log")
 
-    async def shutdown(self) -> None:
+    async def shutdown(self, timeout_s: float | None = SHUTDOWN_S) -> None:
+        """Run the lifespan's end; None: whoever asked for it sets the bound."""
         try:
-            await asyncio.wait_for(self._lifespan.shutdown(), SHUTDOWN_S)
+            await asyncio.wait_for(self._lifespan.shutdown(), timeout_s)
         except TimeoutError:
             return
 
@@ -108,8 +110,9 @@ def _ending(protocol: Any) -> Any:
 class _Attributed:
     """Marks what runs for a request with its invocation, names a peer, and answers for an app that raised."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, mount: Callable[[dict[str, Any], bytes], None] | None) -> None:
         self._app = app
+        self._mount = mount
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -118,22 +121,30 @@ class _Attributed:
         # A unix socket's peer has no address; apps that ask for one see a proxy on loopback.
         scope["client"] = scope["client"] or ("127.0.0.1", 0)
         scope["server"] = scope["server"] or ("127.0.0.1", 80)
-        mark = next((value.decode("latin-1") for name, value in scope["headers"] if name == ID_HEADER), None)
+        mark = None
+        for name, value in scope["headers"]:
+            if name == ID_HEADER:
+                mark = value.decode("latin-1")
+            elif name == mounting.HEADER and self._mount is not None:
+                self._mount(scope, value)
         with logs.during(mark):
             await self._run(scope, receive, send)
 
     async def _run(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        begun = False
+        begun = answered = False
 
         async def watched(message: dict[str, Any]) -> None:
-            nonlocal begun
+            nonlocal begun, answered
             begun = True
             await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self._app(scope, receive, watched)
         except Exception as error:  # the request's root
             traceback.print_exc()
+            if answered:  # Starlette answers 500 and raises; the connection may carry the next request by now
+                return
             if begun or scope["type"] != "http":
                 raise _Reported from error
             await _send_error(send, error)

@@ -9,6 +9,9 @@ from fnctl_agent.interface import Found, Kind, classify
 from fnctl_agent.later import Later
 from fnctl_agent.listening import Address, Listening
 
+MAIN_FIRST_S = 0.3  # how long a server in a thread waits for the main thread to have one
+SERVES = "fnctl-connection"  # a thread that serves a connection
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
@@ -48,6 +51,8 @@ def capture(taker: Taker) -> None:
         _patch_socketserver(present, taker)
     if (present := sys.modules.get("asyncio.base_events")) is not None:
         _patch_loop(present.BaseEventLoop, taker)
+    if (present := sys.modules.get("asyncio.events")) is not None:
+        _patch_policy(present, taker)
     Listening(taker.bind, taker.relay).watch()
 
 
@@ -58,6 +63,7 @@ class _Hook:
         self._taker = taker
         self._patches = {
             "socketserver": _patch_socketserver,
+            "asyncio.events": _patch_policy,
             "asyncio.base_events": lambda module, taker: _patch_loop(module.BaseEventLoop, taker),
             "flask.app": _patch_flask,
             "werkzeug.serving": _patch_werkzeug,
@@ -172,20 +178,53 @@ def _patch_uvicorn_main(module: Any, taker: Taker) -> None:
 
 
 def _patch_uvicorn_server(module: Any, taker: Taker) -> None:
+    """In a thread of its own it serves as it does anywhere, on its port, and is the program's server unless the main
+    thread has another."""
+    own_run, own_serve, own_startup = module.Server.run, module.Server.serve, module.Server.startup
+
     def run(self: Any, sockets: Any = None) -> None:
-        taker.serve(_uvicorn_app(self.config))
+        if _from_main_thread():
+            taker.serve(_uvicorn_app(self.config))
+        else:
+            own_run(self, sockets)
 
     async def serve(self: Any, sockets: Any = None) -> None:
-        await taker.serve_in_loop(_uvicorn_app(self.config))
+        if _from_main_thread():
+            await taker.serve_in_loop(_uvicorn_app(self.config))
+        else:
+            await own_serve(self, sockets)
+
+    async def startup(self: Any, sockets: Any = None) -> None:
+        await own_startup(self, sockets)
+        if self.started and self.servers:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            waits = threading.Timer(MAIN_FIRST_S, taker.relay, [port])
+            waits.daemon = True
+            waits.start()
 
     module.Server.run = run
     module.Server.serve = serve
+    module.Server.startup = startup
 
 
 def _uvicorn_app(config: Any) -> Found:
     if not config.loaded:
         config.load()
     return Found(Kind.ASGI, config.loaded_app)
+
+
+def _patch_policy(module: Any, taker: Taker) -> None:
+    """A thread that serves is to its function what the main thread is elsewhere: it finds an event loop."""
+    policy = module.BaseDefaultEventLoopPolicy
+    get_event_loop = policy.get_event_loop
+
+    def captured(self: Any) -> Any:
+        local = self._local
+        if local._loop is None and not local._set_called and threading.current_thread().name == SERVES:
+            self.set_event_loop(self.new_event_loop())
+        return get_event_loop(self)
+
+    policy.get_event_loop = captured
 
 
 def _patch_loop(loop: Any, taker: Taker) -> None:

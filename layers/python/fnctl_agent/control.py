@@ -31,7 +31,10 @@ class Control:
         self._buffer = bytearray()
 
     def hello(self, runtime: str) -> None:
-        self.send({"op": "hello", "protocol": PROTOCOL, "role": "agent", "runtime": runtime, "pid": os.getpid()})
+        boot = os.environ.pop("FNCTL_BOOT", "")
+        self.send(
+            {"op": "hello", "protocol": PROTOCOL, "role": "agent", "runtime": runtime, "pid": os.getpid(), "boot": boot}
+        )
 
     def send(self, message: dict[str, Any]) -> None:
         self.socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
@@ -49,12 +52,6 @@ class Control:
             line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
             yield json.loads(line)
-
-    def dials(self) -> Iterator[int]:
-        """Like `receive`: how many data connections the host asks for by now."""
-        for message in self.receive():
-            if message["op"] == "dial":
-                yield int(message["n"])
 
     def wait_load(self, read_ahead: Callable[[str], None]) -> dict[str, Any]:
         """`read_ahead(folder)` is called where the host tells early what will be loaded from."""

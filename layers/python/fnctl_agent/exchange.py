@@ -52,6 +52,8 @@ def _answer(application: Application, request: Request, response: Response) -> b
 
 
 def _answer_error(response: Response, status: int, code: str, error: BaseException) -> bool:
+    if response.ended:
+        return response.end()  # after its answer
     if response.begun:
         return False  # half a response is out: breaking off is the only way to say so
     body = error_body(error)

@@ -2,8 +2,9 @@
 
 The child is forked ahead and waits in its read, so that the fork is not on the request's path. What a child leaves
 behind dies with it: every other process is killed, what it could write to is wiped, its log connection was its own.
-What a child could still change on purpose about its parent (the same user): stop or kill it, lower its limits or
-priority. That harms later invocations of the same function only, and the host's deadlines catch it.
+What a child could still do on purpose to its parent (the same user): stop or kill it. Then the host ends the sandbox,
+or starts another template in it, and uses nothing that a child has dialled. Limits and priorities of others are
+refused (seccomp).
 """
 
 # names below /proc, read on the way to every load: strings will do:
@@ -113,6 +114,7 @@ def run(control: Control, serve_one: Callable[[socket.socket], None], writable: 
 
 
 def _fork(control: Control, serve_one: Callable[[socket.socket], None]) -> int:
+    # Dialled here and not by the child: by this process the host knows them (SO_PEERCRED) from what a child dials.
     data = dial(control.root, "data")
     # A log connection of its own: on a shared one a child could set flags for, or hang up on, those after it.
     log = dial(control.root, "log")

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 
-from fnctl_agent import logs, program
+from fnctl_agent import ending, logs, program
+from fnctl_agent.capture import SERVES
 from fnctl_agent.control import Control, dial
 from fnctl_agent.exchange import Application, serve
 from fnctl_agent.interface import Found, Kind, is_coroutine_function
@@ -18,17 +19,20 @@ from fnctl_agent.later import Later
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import queue as queues
     import traceback
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from typing import Any, NoReturn
 
-    from fnctl_agent import asgi, events, forking, relay, wsgi
+    from fnctl_agent import asgi, collecting, events, forking, relay, warming, wsgi
     from fnctl_agent.listening import Address
     from fnctl_agent.vendored import Servers
 else:
     asyncio, traceback = Later("asyncio"), Later("traceback")
+    queues = Later("_queue")  # what `queue` has SimpleQueue from
     asgi, events, wsgi = Later("fnctl_agent.asgi"), Later("fnctl_agent.events"), Later("fnctl_agent.wsgi")
     forking, relay = Later("fnctl_agent.forking"), Later("fnctl_agent.relay")
+    collecting, warming = Later("fnctl_agent.collecting"), Later("fnctl_agent.warming")
 
 LISTENS_S = 1.0  # between looks whether anybody still listens, of a program whose main thread has ended
 
@@ -56,6 +60,8 @@ class Hosting:
         self._taken = False  # something is served: the one thing that this process serves
         self._port: int | None = None  # where a program listens for itself
         self._relay: relay.Relay | None = None
+        self._let_go: Callable[[], object] = self._ended_by_signal
+        self.stopping = False  # the host needs it no more: however it ends now, it ends well
         self._watch: relay.Watch | None = None
 
     def when_loaded(self, then: Callable[[], object]) -> None:
@@ -78,23 +84,31 @@ class Hosting:
             self._serve_single(found)
         elif found.kind is Kind.ASGI:
             asyncio.run(self._serve_asgi(found))
+            sys.exit(0)
         else:
             self._serve_blocking(found)
 
     async def serve_in_loop(self, found: Found) -> None:
-        """ASGI on the loop that runs."""
+        """ASGI on the loop that runs. Returns when the host needs it no more: the program may have more to do."""
         self._take()
         await self._serve_asgi(found)
 
     async def _serve_asgi(self, found: Found) -> None:
-        site = asgi.AsgiSite(found.target, self._servers)
+        site = asgi.AsgiSite(found.target, self._servers, mounted=True)
         await self._start(site)
+        if self._is_to_warm():
+            request = warming.Warmup(self._load)
+            await (await site.connect(request.served, single=True))
+            request.end()
         self._loaded(found.word, fork=False)
         if self._single:
             await (await site.connect(dial(self._control.root, "data"), single=True))
             self._leave()
+        stopped = asyncio.Event()
+        self._let_go = lambda: (ending.terminate(), stopped.set())
         self._connect_in_loop(site.connect)
-        await asyncio.Event().wait()
+        await stopped.wait()
+        await site.shutdown(None)
 
     def _connect_in_loop(self, serve: Callable[[socket.socket], Coroutine[Any, Any, Any]]) -> None:
         """One data connection now, and more as the host asks for them, each served on the running loop."""
@@ -107,7 +121,7 @@ class Hosting:
                 task.add_done_callback(tasks.discard)
 
         def on_control() -> None:
-            for count in self._control.dials():
+            for count in self._dials():
                 connect(count)
 
         loop.add_reader(self._control.socket, on_control)
@@ -123,6 +137,7 @@ class Hosting:
         elif self._is_first():
             self._port = port
             self._loaded("web", fork=False)
+            self._let_go = lambda: ending.terminate() or sys.exit(0)  # what it does on a signal may take its time
             loop = asyncio.get_running_loop()
             as_tcp = _AsTcp if isinstance(loop, asyncio.BaseEventLoop) else socket.socket  # others look at the kernel's
             self._connect_in_loop(lambda sock: loop.connect_accepted_socket(factory, as_tcp(fileno=sock.detach())))
@@ -170,6 +185,7 @@ class Hosting:
 
     def _serve_single(self, found: Found) -> None:
         serve_one = self._one(found)
+        self._warm_up(serve_one)
         obstacle = "it ends with it" if self._load.get("once") else forking.obstacle(self._control, self._writable)
         self._loaded(found.word, fork=obstacle is None)
         if obstacle is None and self._writable is not None:
@@ -180,42 +196,106 @@ class Hosting:
     def _one(self, found: Found) -> Callable[[socket.socket], None]:
         """Serves one request on a connection."""
         if found.kind is Kind.ASGI:
-            return lambda sock: asyncio.run(asgi.AsgiSite(found.target, self._servers).serve_one(sock))
+            return lambda sock: asyncio.run(asgi.AsgiSite(found.target, self._servers, mounted=True).serve_one(sock))
         if found.kind is Kind.SOCKETSERVER:
             return lambda sock: hand_over(found.target, sock)
         application = self._application(found, None)
         return lambda sock: serve(sock, application, self._servers, single=True)
 
-    def _serve_blocking(self, found: Found) -> None:
-        """A thread a connection. Coroutine handlers run on a loop of the main thread, which all of them share."""
-        loop = asyncio.new_event_loop() if is_coroutine_function(found.target) else None
-        work: Callable[[socket.socket], None]
-        if found.kind is Kind.SOCKETSERVER:
-            work = lambda sock: hand_over(found.target, sock)  # noqa: E731
-        else:
-            application = self._application(found, loop)
-            work = lambda sock: serve(sock, application, self._servers, single=False)  # noqa: E731
+    def _serve_blocking(self, found: Found) -> NoReturn:
+        """The main thread serves a connection, and a thread each of those that come while it does. Coroutine handlers
+        run on a loop of the main thread, which all of them share."""
+        if is_coroutine_function(found.target):
+            with asyncio.Runner() as runner:
+                runner.run(self._serve_coroutines(found))
+            sys.exit(0)
+        work = self._work(found, None)
+        self._warm_up(work)
         self._loaded(found.word, fork=False)
+        self._serve_here(work)
+
+    async def _serve_coroutines(self, found: Found) -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        work = self._work(found, loop)
+        self._let_go = lambda: (ending.terminate(), stopped.set())
+        if self._load.get("warmup"):
+            await asyncio.to_thread(self._warm_up, work)
+        self._loaded(found.word, fork=False)
+        loop.add_reader(self._control.socket, lambda: [self._connect(count, work) for count in self._dials()])
         self._connect(1, work)
-        if loop is None:
-            self._follow(work)
-        threading.Thread(target=self._follow, args=(work,), daemon=True, name="fnctl-control").start()
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
+        await stopped.wait()
+
+    def _serve_here(self, work: Callable[[socket.socket], None]) -> NoReturn:
+        """What is called one at a time is called in the main thread, as on the platforms that do no more: there alone
+        can code set signal handlers."""
+        waiting: queues.SimpleQueue[socket.socket | None] = queues.SimpleQueue()
+        free = threading.Semaphore(0)  # released whenever the main thread has nothing to serve
+        alone = self._load["concurrency"] == 1
+        self._let_go = lambda: (ending.terminate(), waiting.put(None))
+
+        def follow() -> None:
+            while True:
+                for count in self._dials():
+                    here = count if alone else int(free.acquire(blocking=False))
+                    for _ in range(here):
+                        waiting.put(dial(self._control.root, "data"))
+                    self._connect(count - here, work)
+
+        threading.Thread(target=follow, daemon=True, name="fnctl-control").start()
+        sock: socket.socket | None = dial(self._control.root, "data")
+        while sock is not None:
+            work(sock)
+            free.release()
+            sock = waiting.get()
+        sys.exit(0)
+
+    def _is_to_warm(self) -> bool:
+        """Told to the host where it is: the load may run out of time in it."""
+        if path := self._load.get("warmup"):
+            self._control.send({"op": "waiting", "for": f"the answer to its warmup, GET {path}"})
+        return bool(path)
+
+    def _warm_up(self, serve_one: Callable[[socket.socket], object]) -> None:
+        if self._is_to_warm():
+            warming.warm_up(self._load, serve_one)
+
+    def _work(self, found: Found, loop: asyncio.AbstractEventLoop | None) -> Callable[[socket.socket], None]:
+        """Serves a connection until it ends."""
+        if found.kind is Kind.SOCKETSERVER:
+            return lambda sock: hand_over(found.target, sock)
+        application = self._application(found, loop)
+        return lambda sock: serve(sock, application, self._servers, single=False)
 
     def _follow(self, work: Callable[[socket.socket], None]) -> NoReturn:
         while True:
-            for count in self._control.dials():
+            for count in self._dials():
                 self._connect(count, work)
+
+    def _dials(self) -> Iterator[int]:
+        """Read once what the host says: how many data connections it asks for, or that the program is to end."""
+        for message in self._control.receive():
+            if message["op"] == "dial":
+                yield int(message["n"])
+            elif message["op"] == "sleep":
+                collecting.give_back()
+            elif message["op"] == "stop":
+                self.stopping = True
+                self._let_go()
+
+    @staticmethod
+    def _ended_by_signal() -> None:
+        """The program serves by itself: that a signal ends it, is its own affair."""
+        if not ending.terminate():
+            ending.leave(0)
 
     def _connect(self, count: int, work: Callable[[socket.socket], None]) -> None:
         for _ in range(count):
             sock = dial(self._control.root, "data")
-            threading.Thread(target=work, args=(sock,), daemon=True, name="fnctl-connection").start()
+            threading.Thread(target=work, args=(sock,), daemon=True, name=SERVES).start()
 
     def _application(self, found: Found, loop: asyncio.AbstractEventLoop | None) -> Application:
         if found.kind is Kind.WSGI:
-            return wsgi.wsgi(found.target, port=self._load["port"], threaded=not self._single)
+            return wsgi.wsgi(found.target, port=self._load["port"], threaded=not self._single, mounted=True)
         return events.events(found, self._load, loop)
 
     def _loaded(self, kind: str, *, fork: bool) -> None:
@@ -235,7 +315,7 @@ class Hosting:
             return
         while relay.is_listened_on(self._port):
             time.sleep(LISTENS_S)
-        self._leave()
+        ending.leave(0)
 
     def fail(self, error: BaseException) -> NoReturn:
         if self._taken and self._port is not None:
@@ -253,9 +333,8 @@ class Hosting:
             sys.stderr.write(program.trace(error) or f"{error}\n")
         if self._relay is not None:
             self._relay.settle()
-        logs.finish(None)
         code = error.code if isinstance(error, SystemExit) else 1
-        os._exit(code if isinstance(code, int) else int(code is not None))
+        ending.leave(code if isinstance(code, int) else int(code is not None))
 
 
 class _AsTcp(socket.socket):
@@ -274,7 +353,10 @@ class _AsTcp(socket.socket):
 
 
 def hand_over(server: Any, sock: socket.socket) -> None:
-    """Give a connection to a `socketserver`, as if it had accepted it."""
+    """Give a connection to a `socketserver`, as if it had accepted it.
+
+    It is closed and not shut down first: so the host can tell whether a next request was read.
+    """
     try:
         server.finish_request(sock, ("127.0.0.1", 0))
     except OSError:
@@ -282,4 +364,4 @@ def hand_over(server: Any, sock: socket.socket) -> None:
     except Exception:  # the request's root
         traceback.print_exc()
     finally:
-        server.shutdown_request(sock)
+        server.close_request(sock)

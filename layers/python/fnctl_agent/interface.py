@@ -6,6 +6,7 @@ import enum
 from types import FunctionType
 
 from fnctl_agent.later import Later
+from fnctl_agent.static_files import with_static_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def classify(target: Any, name: str) -> Found:
         found = _app(made := target())
         if found is None:
             raise NotCallable(f"{name}() returned {described(made)}, which is neither a WSGI nor an ASGI app")
+    if found is not None:
+        found.target = with_static_files(found.target)
     return found or Found(Kind.EVENT, target)
 
 

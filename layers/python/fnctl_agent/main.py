@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
+import time
 
 from fnctl_agent import contracts, logs, program, vendored
 from fnctl_agent.capture import capture
@@ -18,7 +20,7 @@ RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def main(packed: Packed) -> None:
-    """Boot ahead, then load one function and serve it. Returns only where serving ended by itself."""
+    """Boot ahead, then load one function and serve it. Returns only where the program has come to its end."""
     servers, ahead = _boot(packed)
     if "--serve" in sys.argv:
         from fnctl_agent import standalone
@@ -27,6 +29,7 @@ def main(packed: Packed) -> None:
         standalone.run(servers)
         return
     logs.install(marked=True)
+    atexit.register(logs.finish, None)  # after all that the program registers
     root = os.environ.pop("FNCTL_ROOT", "/fn")
     writable = _writable()
     control = Control(root)
@@ -35,9 +38,12 @@ def main(packed: Packed) -> None:
     load = control.wait_load(packed.read_ahead)
     hosting = Hosting(control, load, servers, writable)
     os.environ.update(load["env"], PORT=str(load["port"]))
+    if "TZ" in load["env"]:
+        time.tzset()
     hosting.pause_collections()
-    packed.read_of(load["root"], library=not ahead)
-    packed.use()
+    if not sys.flags.optimize:  # what a pack holds was compiled without
+        packed.read_of(load["root"], library=not ahead)
+        packed.use()
     hosting.when_loaded(lambda: (own.close(), packed.close()))
     capture(hosting)
     try:
@@ -49,7 +55,11 @@ def main(packed: Packed) -> None:
             hosting.watch()
         found = program.run(load, contract, packed.main(program.place(load["root"], load["handler"])))
     except BaseException as error:  # the load's root: SystemExit is a failure here too
+        if hosting.stopping:
+            raise
         hosting.fail(error)
+    if hosting.stopping:
+        return
     hosting.stay()
     hosting.serve(found)
 

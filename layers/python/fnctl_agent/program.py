@@ -39,7 +39,8 @@ def prepare(root: str, handler: str) -> None:
     os.chdir(root)
     sys.path[:] = [entry for entry in sys.path if entry and entry != HERE]
     folder = os.path.dirname(place(root, handler)) if handler.endswith(".py") else root
-    sys.path[:0] = list(dict.fromkeys([folder, root]))
+    asked = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:0] = list(dict.fromkeys([folder, root, *asked]))
     packages = f"{root}/{PACKAGES}"
     if os.path.isdir(packages):
         site.addsitedir(packages)

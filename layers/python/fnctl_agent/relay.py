@@ -7,8 +7,11 @@ The way for what no other way is known for (capture.py). Lines of such a program
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import re
 import socket
+import sys
+import termios
 import threading
 import time
 
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 
 READ = 64 << 10
 SETTLE_S = 1.0
+# A server reads this much at once: of a larger piece it may have read a part before it closed, and have begun to act.
+WHOLE = 4096
+TCP_CLOSE = 7  # after a reset: tcpi_state, the first byte of struct tcp_info (include/net/tcp_states.h)
+TAKEN_S = 0.05  # a server that closes after its answer has done so by then, also on a busy machine
+MORE_S = 0.002  # how soon the next piece of a body is noticed meanwhile
 CONNECT_S = 5.0  # a server that restarts its workers may not accept for a moment
 _LISTENING = "0A"  # st of /proc/net/tcp: TCP_LISTEN
 _HOP = re.compile(rb"(connection|keep-alive)[ \t]*:", re.IGNORECASE)
@@ -50,10 +58,7 @@ class Relay:
     def _exchange(self, data: socket.socket, begin: bytes) -> None:
         with _connect(self._port) as server:
             server.sendall(begin)
-            threading.Thread(target=_copy, args=(data, server), daemon=True, name="fnctl-relay").start()
-            _copy(server, data)
-            with contextlib.suppress(OSError):
-                data.shutdown(socket.SHUT_RDWR)  # wakes the other direction
+            _Crossing(data, server).run()
 
     def settle(self) -> None:
         """The program has ended: what it sent before still goes out, for a bounded time."""
@@ -62,14 +67,68 @@ class Relay:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while chunk := source.recv(READ):
-            sink.sendall(chunk)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
+class _Crossing:
+    """One connection of the program's server and the data connection that it is for, copied both ways.
+
+    What comes for a server that has closed its connection stays unread, so that the host can tell (PROTOCOL.md). A
+    server closes some time after its answer, and the next request may have been sent to it by then: a small piece is
+    sent on before it is taken, and taken when the server has answered, or has shown that it lives.
+    """
+
+    def __init__(self, data: socket.socket, server: socket.socket) -> None:
+        self._data = data
+        self._server = server
+        self._heard = threading.Event()  # the server has sent something, or ended
+
+    def run(self) -> None:
+        """Until the server ends its side, or either end breaks."""
+        up = threading.Thread(target=self._up, daemon=True, name="fnctl-relay")
+        up.start()
         with contextlib.suppress(OSError):
-            source.shutdown(socket.SHUT_RDWR)
+            while chunk := self._server.recv(READ):
+                self._heard.set()
+                self._data.sendall(chunk)
+        with contextlib.suppress(OSError):
+            self._data.shutdown(socket.SHUT_RD)  # wakes `_up`, and does not end the connection: `serve` does
+        self._heard.set()
+        up.join(TAKEN_S)  # whether what was sent last is taken is told by how the connection ends
+
+    def _up(self) -> None:
+        data, server = self._data, self._server
+        with contextlib.suppress(OSError):
+            while chunk := data.recv(READ, socket.MSG_PEEK):
+                if _has_ended(server):
+                    return
+                whole = len(chunk) <= WHOLE
+                if not whole:
+                    data.recv(len(chunk), socket.MSG_WAITALL)
+                self._heard.clear()
+                server.sendall(chunk)
+                if whole:
+                    if not self._is_taken(len(chunk)):
+                        return
+                    data.recv(len(chunk), socket.MSG_WAITALL)
+            server.shutdown(socket.SHUT_WR)
+
+    def _is_taken(self, size: int) -> bool:
+        """Has the server not refused what it was sent last?"""
+        deadline = time.monotonic() + TAKEN_S
+        while not self._heard.wait(MORE_S):
+            if time.monotonic() > deadline or _waiting(self._data) > size:
+                return True
+        return self._server.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_CLOSE
+
+
+def _waiting(data: socket.socket) -> int:
+    """Bytes that have come and were not taken."""
+    return int.from_bytes(fcntl.ioctl(data, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def _has_ended(server: socket.socket) -> bool:
+    try:
+        return not server.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def _connect(port: int) -> socket.socket:

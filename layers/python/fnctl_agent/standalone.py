@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import inspect
 import json
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fnctl_agent import logs, pack, program
 from fnctl_agent.asgi import AsgiSite
-from fnctl_agent.capture import capture
+from fnctl_agent.capture import SERVES, capture
 from fnctl_agent.contracts import contract_of
 from fnctl_agent.events import events
 from fnctl_agent.exchange import Application, serve
@@ -42,9 +43,10 @@ def run(servers: Servers) -> None:
         os.environ.setdefault(name, value)
     os.environ["PORT"] = str(port)
     logs.install(marked=False)
+    atexit.register(logs.finish, None)
     # As PID 1 there is no default action for a signal.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, _quit)
     packed = pack.use(load["root"], library=False)
     site = _Standalone(load, port, servers, packed)
     capture(site)
@@ -55,9 +57,16 @@ def run(servers: Servers) -> None:
             os.environ.setdefault(name, value)
         found = program.run(load, contract, packed.main(program.place(load["root"], load["handler"])))
     except Exception as error:
+        if site.stopped:
+            return
         sys.stderr.write(program.trace(error) or f"{error}\n")
         sys.exit(1)
-    site.serve(found)
+    if not site.stopped:
+        site.serve(found)
+
+
+def _quit(*_: object) -> None:
+    sys.exit(0)
 
 
 class _Standalone:
@@ -69,12 +78,14 @@ class _Standalone:
         self._servers = servers
         self._packed = packed
         self._bound: set[str] = set()
+        self.stopped = False
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
     def serve(self, found: Found) -> None:
         self._packed.close()
         if found.kind is Kind.ASGI:
             asyncio.run(self.serve_in_loop(found))
+            sys.exit(0)
         elif found.kind is Kind.SOCKETSERVER:
             found.target.serve_forever()  # on the port that `bind` gave it
         else:
@@ -83,10 +94,17 @@ class _Standalone:
 
     async def serve_in_loop(self, found: Found) -> None:
         self._packed.close()
-        site = AsgiSite(found.target, self._servers)
+        site = AsgiSite(found.target, self._servers, mounted=False)
         await site.startup()
-        server = await asyncio.get_running_loop().create_server(site.listen_factory(), "0.0.0.0", self._port)
-        await server.serve_forever()
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is _quit:
+                loop.add_signal_handler(number, stopped.set)
+        server = await loop.create_server(site.listen_factory(), "0.0.0.0", self._port)
+        await stopped.wait()
+        self.stopped = True
+        server.close()
+        await site.shutdown(None)
 
     def accept_in_loop(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
         """It listens on the right port."""
@@ -104,7 +122,7 @@ class _Standalone:
 
     def _application(self, found: Found) -> Application:
         if found.kind is Kind.WSGI:
-            return wsgi(found.target, port=self._port, threaded=True)
+            return wsgi(found.target, port=self._port, threaded=True, mounted=False)
         loop = None
         if inspect.iscoroutinefunction(found.target):
             loop = asyncio.new_event_loop()
@@ -119,7 +137,10 @@ class _Standalone:
             sock, _ = listener.accept()
             sock.settimeout(IDLE_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._work, args=(work, sock), daemon=True).start()
+            if self._load.get("concurrency") == 1:
+                self._work(work, sock)
+            else:
+                threading.Thread(target=self._work, args=(work, sock), daemon=True, name=SERVES).start()
 
     def _work(self, work: Any, sock: socket.socket) -> None:
         with contextlib.closing(sock):

@@ -12,6 +12,10 @@ from http import HTTPStatus
 
 from fnctl_agent.vendored import Servers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 READ = 64 << 10
 MAX_HEAD = 1 << 20  # bytes of a request's head before the connection is given up
 ID_HEADER = b"x-fnctl-invocation-id"
@@ -117,6 +121,12 @@ class Response:
         self._chunked = False
         self._left: int | None = None  # bytes that the announced length still allows
         self.begun = False
+        self.ended = False
+        self.taken = False  # the application has answered on the connection itself
+
+    def connection(self) -> Taken:
+        """The connection, for an application that switches protocols by itself. The caller closes it."""
+        return Taken(self, self._sock)
 
     def start(self, status: int, reason: str, headers: Iterable[tuple[str, str]], length: int | None = None) -> None:
         """Prepare the head; it is sent with the first data. `length`: of the whole body, where it is known.
@@ -166,11 +176,15 @@ class Response:
         self._push(data)
 
     def end(self) -> bool:
-        """Finish; True where the connection may carry another request."""
-        self._push(b"0\r\n\r\n" if self._chunked else b"")
-        return self._keep and (self._bodiless or not self._left)
+        """Finish, if that was not done; True where the connection may carry another request."""
+        if not self.ended:
+            self.ended = True
+            self._push(b"0\r\n\r\n" if self._chunked else b"")
+        return self._keep and (self._bodiless or not self._left) and not self.taken
 
     def _push(self, data: bytes) -> None:
+        if self.taken:
+            return
         head, self._head = self._head, b""
         self.begun = self.begun or bool(head)
         if head or data:
@@ -178,6 +192,22 @@ class Response:
                 self._sock.sendall(head + data)
             except OSError as error:
                 raise Gone from error
+
+
+class Taken(socket.socket):
+    """A data connection in the hands of an application. Once it has sent anything, there is no other response."""
+
+    def __init__(self, response: Response, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.dup().detach())
+        self._response = response
+
+    def send(self, *data: Any) -> int:
+        self._response.taken = True
+        return super().send(*data)
+
+    def sendall(self, *data: Any) -> None:
+        self._response.taken = True
+        super().sendall(*data)
 
 
 class Connection:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 WsgiApp = Callable[[dict[str, "Any"], Callable[..., "Any"]], Iterable[bytes]]
 
 
-def wsgi(app: WsgiApp, *, port: int, threaded: bool) -> Application:
-    """The application that calls `app`."""
+def wsgi(app: WsgiApp, *, port: int, threaded: bool, mounted: bool) -> Application:
+    """The application that calls `app`. `mounted`: X-Forwarded-Prefix is the host's word, and says where the app is."""
     constant: dict[str, Any] = {
         "SCRIPT_NAME": "",
         "SERVER_NAME": "127.0.0.1",
@@ -37,7 +37,15 @@ def wsgi(app: WsgiApp, *, port: int, threaded: bool) -> Application:
     }
 
     def call(request: Request, response: Response) -> None:
-        _run(app, {**constant, **_of(request)}, response)
+        environ = {**constant, **_of(request)}
+        if mounted and (prefix := environ.get("HTTP_X_FORWARDED_PREFIX")):
+            environ["SCRIPT_NAME"] = prefix
+            environ["REQUEST_URI"] = prefix + environ["REQUEST_URI"]
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            with response.connection() as connection:  # where simple-websocket looks for it: flask-sock, Flask-SocketIO
+                _run(app, {**environ, "werkzeug.socket": connection}, response)
+        else:
+            _run(app, environ, response)
 
     return call
 
@@ -111,6 +119,7 @@ def _run(app: WsgiApp, environ: dict[str, Any], response: Response) -> None:
             if part:
                 start.write(part, whole)
         start.send_head(0)
+        response.end()  # what the application does when it is closed comes after its answer
     finally:
         if close := getattr(result, "close", None):
             close()

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packages import built
-from sandbox_host import SandboxHost, running
 
-from fnctl import assets
-from fnctl.build import layers
+from fnctl import catalog
+from fnctl.builder import layer_images as layers
 from fnctl.engine.docker import DockerEngine
 from fnctl.progress import Silent
+from tests.contract.agents.packages import built
+from tests.contract.agents.sandbox_host import Sandboxes, SandboxHost, running
 
 RUNTIMES = ("node24", "php8.4", "python3.13")
 
@@ -34,19 +34,26 @@ def engine() -> Iterator[DockerEngine]:
 @pytest.fixture(scope="session")
 def sandbox_image(engine: DockerEngine) -> str:
     """The sandbox image with the agents as they are in the tree."""
-    known = assets.runtimes()
+    known = catalog.runtimes()
     return layers.sandbox_image(engine, [known[name] for name in RUNTIMES], Silent())
 
 
+@pytest.fixture(scope="module")
+def sandboxes(engine: DockerEngine, sandbox_image: str) -> Iterator[Sandboxes]:
+    made = Sandboxes(engine, sandbox_image)
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
+def start(sandboxes: Sandboxes) -> Iterator[Start]:
     """start(runtime, files) → a host whose sandbox has a booted agent; more than one may be started."""
     with ExitStack() as stack:
 
         def start(
             runtime: str, files: Mapping[str, str] | None = None, *, template: bool = False, **place: object
         ) -> SandboxHost:
-            host = stack.enter_context(running(engine, sandbox_image, assets.runtimes()[runtime]))
+            host = stack.enter_context(sandboxes.one(catalog.runtimes()[runtime]))
             host.place(files or {}, **place)  # type: ignore[arg-type]
             host.boot(template=template)
             return host
@@ -56,7 +63,7 @@ def start(engine: DockerEngine, sandbox_image: str) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def python_sandbox(engine: DockerEngine, sandbox_image: str) -> Iterator[SandboxHost]:
-    with running(engine, sandbox_image, assets.runtimes()["python3.13"]) as host:
+    with running(engine, sandbox_image, catalog.runtimes()["python3.13"]) as host:
         yield host
 
 

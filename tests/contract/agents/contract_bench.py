@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox_host import Answer, SandboxHost, running
-
-from fnctl import assets
+from fnctl import catalog
 from fnctl.engine.docker import DockerEngine
+from fnctl.protocol import messages
+from tests.contract.agents.sandbox_host import Answer, SandboxHost, running
 
 JSON = {"Content-Type": "application/json"}
 ID = "01JCONTRACTTEST00000000000"
@@ -27,14 +27,14 @@ class Bench:
     def boot(self) -> None:
         """A new agent, if the last one was used."""
         if not self._fresh:
-            self.host.supervisor.send("kill")
+            self.host.supervisor.send(messages.kill())
             self.host.supervisor.expect("exited")
             self.host.boot()
         self._fresh = False
 
     def boot_template(self) -> None:
         """A new agent that may fork, for the next load."""
-        self.host.supervisor.send("kill")
+        self.host.supervisor.send(messages.kill())
         self.host.supervisor.expect("exited")
         self.host.boot(template=True)
         self._fresh = True
@@ -83,7 +83,7 @@ class Bench:
 def bench(
     engine: DockerEngine, image: str, runtime: str, files: Mapping[str, str], extra: Path | None = None
 ) -> Iterator[Bench]:
-    with running(engine, image, assets.runtimes()[runtime]) as host:
+    with running(engine, image, catalog.runtimes()[runtime]) as host:
         host.place(files, extra)
         host.boot()
         yield Bench(host)

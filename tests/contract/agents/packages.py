@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fnctl import assets
-from fnctl.build import execute
+from fnctl import catalog
+from fnctl.builder import builds
 from fnctl.engine.docker import DockerEngine
 from fnctl.model import Function, Project
 from fnctl.progress import Silent
@@ -17,7 +17,7 @@ def built(engine: DockerEngine, image: str, folder: Path, runtime: str, manifest
     (folder / manifest[0]).write_text(manifest[1])
     function = Function(name="packages", path=folder, runtime=runtime, handler="none.handler")
     project = Project(root=folder, id=f"agents-{runtime.replace('.', '-')}", functions=(function,))
-    done = execute.build(
-        [function], engine=engine, image=image, runtimes=assets.runtimes(), project=project, progress=Silent()
+    done = builds.build(
+        [function], engine=engine, image=image, runtimes=catalog.runtimes(), project=project, progress=Silent()
     )
     return done[function.name].bundle.root

@@ -16,46 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fnctl.engine.base import LABEL, LABEL_ROLE
 from fnctl.engine.docker import DockerEngine
-from fnctl.model import RuntimeSpec, SandboxSpec
+from fnctl.engine.port import LABEL, LABEL_ROLE
+from fnctl.errors import ProtocolError
+from fnctl.model import Function, RuntimeSpec, SandboxSpec
+from fnctl.protocol import messages
+from fnctl.protocol.blocking import Channel, accepted, listen
+from fnctl.protocol.messages import Message
 
 UID = 70_900
-WAIT_S = 20.0  # for anything that must come; nothing here waits for time to pass
+WAIT_S = 45.0  # for anything that must come, on a machine however busy; nothing here waits for time to pass
 SUPERVISOR = ("/usr/bin/perl", "/opt/fnctl/supervisor.pl")
-
-Message = dict[str, Any]
-
-
-class Channel:
-    """A control connection: one JSON object a line."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._lines = sock.makefile("rb")
-
-    def receive(self) -> Message | None:
-        """The next message; None at end of file."""
-        line = self._lines.readline()
-        return json.loads(line) if line else None
-
-    def expect(self, op: str) -> Message:
-        message = self.receive()
-        assert message is not None, f"end of file where `{op}` was to come"
-        assert message["op"] == op, message
-        return message
-
-    def send(self, op: str, **fields: Any) -> None:
-        self.send_raw(json.dumps({"op": op, **fields}))
-
-    def send_raw(self, line: str) -> None:
-        self._sock.sendall(line.encode() + b"\n")
-
-    def close(self) -> None:
-        self._lines.close()
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +51,10 @@ class Logs:
     def pause(self) -> None:
         """Accept, but read no more."""
         self._paused = True
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused
 
     def read(self, sock: socket.socket) -> None:
         with sock, sock.makefile("rb") as stream:
@@ -109,6 +84,18 @@ class Logs:
             return list(self._lines)
 
 
+class Supervisor(Channel):
+    """Knows whether an agent runs, as far as it was listened to."""
+
+    runs = False
+
+    def receive(self) -> Message | None:
+        message = super().receive()
+        if message is not None and message["op"] in ("started", "exited"):
+            self.runs = message["op"] == "started"
+        return message
+
+
 class SandboxHost:
     """One slot and the sandbox on it."""
 
@@ -120,28 +107,22 @@ class SandboxHost:
         self.folder.chmod(0o755)
         self.sandbox = ""
         self.logs = Logs()
-        self._listeners = {name: self._listen(name) for name in ("supervisor", "agent", "data", "log")}
+        self._listeners = {
+            name: listen(self.folder / f"{name}.sock", WAIT_S) for name in ("supervisor", "agent", "data")
+        }
+        self._log = listen(self.folder / "log.sock", WAIT_S)
+        self._log.settimeout(None)  # may never come
         self._log_thread = threading.Thread(target=self._accept_logs, daemon=True)
         self._log_thread.start()
-        self.supervisor: Channel = None  # type: ignore[assignment]  # from start()
+        self.supervisor: Supervisor = None  # type: ignore[assignment]  # from start()
         self.agent: Channel = None  # type: ignore[assignment]  # from boot()
         self._connection: socket.socket | None = None
         self._accepted: list[socket.socket] = []
 
-    def _listen(self, name: str) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX)
-        path = self.folder / f"{name}.sock"
-        listener.bind(str(path))
-        path.chmod(0o666)
-        listener.listen(256)
-        if name != "log":
-            listener.settimeout(WAIT_S)
-        return listener
-
     def _accept_logs(self) -> None:
         while True:
             try:
-                sock, _ = self._listeners["log"].accept()
+                sock, _ = self._log.accept()
             except OSError:
                 return
             threading.Thread(target=self.logs.read, args=(sock,), daemon=True).start()
@@ -156,14 +137,9 @@ class SandboxHost:
             mounts=((str(self.folder), "/fn", True),),
         )
         self.sandbox = self._engine.create(spec)
-        self.supervisor = self._accept_control("supervisor")
+        self.supervisor = Supervisor(accepted(self._listeners["supervisor"]))
         self.supervisor.expect("hello")
         return self
-
-    def _accept_control(self, role: str) -> Channel:
-        sock, _ = self._listeners[role].accept()
-        sock.settimeout(WAIT_S)
-        return Channel(sock)
 
     def place(self, files: Mapping[str, str], extra: Path | None = None) -> None:
         """Make `app` of these files, and of links to what is in `extra`, as fnctl itself does."""
@@ -181,46 +157,67 @@ class SandboxHost:
         """`template`: one that may be forked for each invocation, where the runtime starts it in another way."""
         argv = self.runtime.template if template else self.runtime.agent
         environment = {**dict(self.runtime.environment), "FNCTL_PRELOAD": "0" if template else "1"}
-        self.supervisor.send("boot", argv=list(argv), env=environment)
+        self.supervisor.send(messages.boot(argv, environment))
         self.supervisor.expect("started")
         if self.agent:
             self.agent.close()
-        self.agent = self._accept_control("agent")
+        self.agent = Channel(accepted(self._listeners["agent"]))
         return self.agent.expect("hello")
 
     def reboot(self, files: Mapping[str, str], extra: Path | None = None) -> None:
         """Another agent in the same sandbox, for other code: a tenth of what another sandbox costs."""
         if self.agent:
-            self.supervisor.send("kill")  # of one that has ended by itself there is no answer, but that it ended
+            self.supervisor.send(
+                messages.kill()
+            )  # of one that has ended by itself there is no answer, but that it ended
             self.supervisor.expect("exited")
             self._turn_away()
         self.logs = Logs()
         self.place(files, extra)
         self.boot()
 
+    def clear(self) -> None:
+        """As it was before its first agent, for a test of other code. Raises where it cannot be made so."""
+        if self.supervisor.runs:
+            self.supervisor.send(messages.kill())
+        while self.supervisor.runs:
+            if self.supervisor.receive() is None:
+                raise ProtocolError("the sandbox has ended")
+        if self.agent:
+            self.agent.close()
+        self.agent = None  # type: ignore[assignment]  # from boot()
+        self._connection = None
+        while self._accepted:
+            self._accepted.pop().close()
+        self._turn_away()
+        self._end_logs()
+        for left in ("app", "ahead"):
+            shutil.rmtree(self.folder / left, ignore_errors=True)
+
+    def _end_logs(self) -> None:
+        """What was printed by now is in the logs so far, not in those to come: connections are taken in their order."""
+        if self.logs.is_paused:
+            raise ProtocolError("nobody reads its logs")
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(str(self.folder / "log.sock"))
+            last.sendall(b"the end of these logs\n")
+            self.logs.wait_for("the end of these logs")
+        self.logs = Logs()
+
     def _turn_away(self) -> None:
         """Connections that the last agent dialled and nobody took."""
-        listener = self._listeners["data"]
-        listener.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                listener.accept()[0].close()
-        listener.settimeout(WAIT_S)
+        for role in ("data", "agent"):
+            listener = self._listeners[role]
+            listener.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    listener.accept()[0].close()
+            listener.settimeout(WAIT_S)
 
     def send_load(self, handler: str, **fields: Any) -> None:
-        message: Message = {
-            "function": "tested",
-            "version": "0123456789ab",
-            "handler": handler,
-            "root": "/fn/app",
-            "model": "resident",
-            "env": {"GREETING": "hëllo"},
-            "concurrency": 8,
-            "timeout_ms": 30_000,
-            "memory_mb": 256,
-            "port": 3000,
-        }
-        self.agent.send("load", **{**message, **fields})
+        function = Function("tested", Path("/"), self.runtime.name, handler, concurrency=8)
+        message = messages.load(function, "0123456789ab", {"GREETING": "hëllo"}, port=3000)
+        self.agent.send({**message, **fields})
 
     def load(self, handler: str, **fields: Any) -> Message:
         self.send_load(handler, **fields)
@@ -232,13 +229,12 @@ class SandboxHost:
         return loaded
 
     def accept_data(self) -> socket.socket:
-        sock, _ = self._listeners["data"].accept()
-        sock.settimeout(WAIT_S)
+        sock = accepted(self._listeners["data"])
         self._accepted.append(sock)
         return sock
 
     def dial(self, count: int) -> list[socket.socket]:
-        self.agent.send("dial", n=count)
+        self.agent.send(messages.dial(count))
         return [self.accept_data() for _ in range(count)]
 
     @property
@@ -286,7 +282,7 @@ class SandboxHost:
         for channel in (self.supervisor, self.agent):
             if channel:
                 channel.close()
-        for listener in self._listeners.values():
+        for listener in (*self._listeners.values(), self._log):
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -304,3 +300,37 @@ def running(engine: DockerEngine, image: str, runtime: RuntimeSpec) -> Iterator[
         yield host.start()
     finally:
         host.stop()
+
+
+class Sandboxes:
+    """Sandboxes for one test after another: another agent in one costs a tenth of what another sandbox does."""
+
+    def __init__(self, engine: DockerEngine, image: str) -> None:
+        self._engine = engine
+        self._image = image
+        self._free: list[SandboxHost] = []
+
+    @contextlib.contextmanager
+    def one(self, runtime: RuntimeSpec) -> Iterator[SandboxHost]:
+        """One that nobody uses, without an agent. It is used again, where it has not ended by then."""
+        host = self._free.pop() if self._free else self._new(runtime)
+        host.runtime = runtime
+        yield host
+        try:
+            host.clear()
+        except (OSError, ProtocolError, AssertionError):
+            host.stop()
+        else:
+            self._free.append(host)
+
+    def _new(self, runtime: RuntimeSpec) -> SandboxHost:
+        host = SandboxHost(self._engine, self._image, runtime)
+        try:
+            return host.start()
+        except BaseException:
+            host.stop()
+            raise
+
+    def stop(self) -> None:
+        for host in self._free:
+            host.stop()

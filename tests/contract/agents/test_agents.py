@@ -7,9 +7,11 @@ import json
 import threading
 
 import pytest
-from conftest import Start
-from languages import LANGUAGES, Language
-from sandbox_host import Answer, SandboxHost
+
+from fnctl.protocol import messages
+from tests.contract.agents.conftest import Start
+from tests.contract.agents.languages import LANGUAGES, Language
+from tests.contract.agents.sandbox_host import Answer, SandboxHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
@@ -29,7 +31,7 @@ def host(start: Start, language: Language) -> SandboxHost:
 
 def again(host: SandboxHost) -> SandboxHost:
     """A new agent in the same sandbox."""
-    host.supervisor.send("kill")
+    host.supervisor.send(messages.kill())
     host.supervisor.expect("exited")
     host.boot()
     return host
@@ -37,7 +39,7 @@ def again(host: SandboxHost) -> SandboxHost:
 
 def test_hello_names_protocol_and_runtime(start: Start, language: Language) -> None:
     host = start(language.runtime)
-    host.supervisor.send("kill")
+    host.supervisor.send(messages.kill())
     host.supervisor.expect("exited")
     hello = host.boot()
     assert (hello["protocol"], hello["role"], hello["runtime"]) == (1, "agent", language.runtime)
@@ -54,7 +56,7 @@ def test_a_cache_that_cannot_be_read_ahead_costs_time_only(
         (host.folder / "ahead").mkdir()
         for name in ("modules.bin", "modules.json"):
             (host.folder / "ahead" / name).write_bytes(cache)
-    host.agent.send("ahead", folder="/fn/ahead")
+    host.agent.send(messages.read_ahead())
     host.agent.expect("ahead")
     assert host.load("events.mirror")["kind"] == "event"
     assert host.request("GET", "/x").json["event"]["path"] == "/x"
@@ -287,7 +289,7 @@ def test_a_function_that_hangs_is_killed(host: SandboxHost) -> None:
     host.load("events.hangs")
     threading.Thread(target=lambda: _ignore(host), daemon=True).start()
     host.logs.wait_for("hanging")
-    host.supervisor.send("kill")
+    host.supervisor.send(messages.kill())
     assert host.supervisor.expect("exited")["signal"] == 9
 
 

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
-from conftest import Start
-from container import Container, docker
-from sandbox_host import WAIT_S, SandboxHost
 
-from fnctl import assets
+from fnctl import catalog
+from tests.contract.agents.conftest import Start
+from tests.contract.agents.sandbox_host import WAIT_S, SandboxHost
+from tests.support.command import docker
+from tests.support.container import Container
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
 
@@ -373,7 +374,7 @@ def test_a_shipped_image_runs_the_command_on_every_address(sandbox_image: str) -
         docker("rm", "-f", name)
     docker(
         "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
-        "--label", "dev.fnctl=1", sandbox_image, *assets.runtimes()["command"].agent, "--serve",
+        "--label", "dev.fnctl=1", sandbox_image, *catalog.runtimes()["command"].agent, "--serve",
     )  # fmt: skip
     try:
         served = Container(name)

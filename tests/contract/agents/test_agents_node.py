@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from contract_bench import Bench
 from websockets.sync.client import connect
+
+from tests.contract.agents.conftest import Start
+from tests.contract.agents.contract_bench import Bench
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from conftest import Start
-from sandbox_host import Answer, SandboxHost
+
+from tests.contract.agents.conftest import Start
+from tests.contract.agents.sandbox_host import Answer, SandboxHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
@@ -47,7 +48,7 @@ def test_a_length_that_a_page_announces_is_kept(start: Start) -> None:
 
 def test_what_the_site_hides_and_what_it_finds(start: Start) -> None:
     files = {"public/index.php": "<?php echo 'front ', $_SERVER['PATH_INFO'] ?? '';", "secret.txt": "outside",
-             "public/.hidden/a.txt": "hidden", "public/sub/index.php": "<?php echo 'sub';",
+             "public/.hidden/a.txt": "hidden", "public/sub/index.php": "<?php echo 'sub', $_SERVER['PATH_INFO'] ?? '';",
              "public/doc/index.html": "doc",
              "public/a b.txt": "spaced"}  # fmt: skip
     host = start(RUNTIME, files)
@@ -55,13 +56,13 @@ def test_what_the_site_hides_and_what_it_finds(start: Start) -> None:
     (host.folder / "app/public/link.txt").symlink_to("../secret.txt")
     answers = {path: host.request(path=path).body.decode() for path in (
         "/", "/x/y", "/../secret.txt", "/%2e%2e/secret.txt", "/secret.txt", "/.hidden/a.txt", "/link.txt", "/sub/",
-        "/doc/", "/a%20b.txt",
+        "/doc/", "/a%20b.txt", "/sub/users/7", "/sub//users",
     )}  # fmt: skip
     assert answers == {
         "/": "front ", "/x/y": "front /x/y", "/../secret.txt": "front /../secret.txt",
         "/%2e%2e/secret.txt": "front /../secret.txt", "/secret.txt": "front /secret.txt",
         "/.hidden/a.txt": "front /.hidden/a.txt", "/link.txt": "front /link.txt", "/sub/": "sub", "/doc/": "doc",
-        "/a%20b.txt": "spaced",
+        "/a%20b.txt": "spaced", "/sub/users/7": "sub/users/7", "/sub//users": "sub/users",
     }  # fmt: skip
     assert host.request("DELETE", "/doc/").status == 405
 
@@ -76,6 +77,13 @@ def test_a_page_is_told_of_the_client_as_php_tells(start: Start) -> None:
     assert host.request(path="/p?q=1", headers=headers).json == [
         "b", False, "ann", "hëllo", "hëllo", "cgi-fcgi", "/fn/app", "/p?q=1", "-1",
     ]  # fmt: skip
+
+
+def test_the_port_is_that_of_the_address_that_the_client_has(start: Start) -> None:
+    host = page(start, "echo $_SERVER['SERVER_PORT'];")
+    assert host.request(headers={"Host": "shop.localhost:8080"}).body == b"8080"
+    assert host.request(headers={"Host": "shop.example"}).body == b"80"
+    assert host.request(headers={"Host": "shop.example", "X-Forwarded-Proto": "https"}).body == b"443"
 
 
 LOAD_ERRORS = [

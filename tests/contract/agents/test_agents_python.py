@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Start
+
+from tests.contract.agents.conftest import Start
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -60,6 +61,22 @@ def test_what_a_callable_is(start: Start, code: str) -> None:
     host = start(RUNTIME, {"f.py": code})
     host.load("f.app")
     assert host.request().body == KINDS[code]
+
+
+def test_an_event_handler_that_serves_alone_has_the_main_thread(start: Start) -> None:
+    """As on the platforms that it was written for: signals and an event loop can be had there alone."""
+    code = """
+import asyncio, signal, threading, warnings
+warnings.simplefilter("ignore")
+
+def handler(event, context):
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    loop = asyncio.get_event_loop()
+    return [threading.current_thread() is threading.main_thread(), loop.run_until_complete(asyncio.sleep(0, "ran"))]
+"""
+    host = start(RUNTIME, {"f.py": code})
+    host.load("f.handler", concurrency=1)
+    assert [host.request().json for _ in range(2)] == [[True, "ran"]] * 2
 
 
 def test_a_factory_is_called(start: Start) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Start
+
+from tests.contract.agents.conftest import Start
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

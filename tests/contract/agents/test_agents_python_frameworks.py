@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Start
 from websockets.sync.client import connect
+
+from fnctl.protocol import messages
+from tests.contract.agents.conftest import Start
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -197,6 +199,6 @@ asgi = get_asgi_application()
     for handler in ("web.wsgi", "web.asgi"):
         assert host.load(handler)["kind"] == "web"
         assert host.request("POST", body=b"x").json == {"method": "POST", "body": "x"}
-        host.supervisor.send("kill")
+        host.supervisor.send(messages.kill())
         host.supervisor.expect("exited")
         host.boot()

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container import Container, docker
-from languages import LANGUAGES, Language
 
-from fnctl import assets
+from fnctl import catalog
+from tests.contract.agents.languages import LANGUAGES, Language
+from tests.support.command import docker
+from tests.support.container import Container
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
@@ -33,7 +34,7 @@ def standing(image: str, folder: Path, runtime: str, handler: str, **fields: str
     docker(
         "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
         "--label", "dev.fnctl=1", "-v", f"{folder}:/fn/app:ro", image,
-        *assets.runtimes()[runtime].agent, "--serve",
+        *catalog.runtimes()[runtime].agent, "--serve",
     )  # fmt: skip
     try:
         yield Container(name)
@@ -56,7 +57,7 @@ def serving(
 def test_a_web_app_listens_on_the_port(serving: Container) -> None:
     assert serving.request("GET", "/head") == (418, b"teapot")
     assert len(serving.request("GET", "/large")[1]) == 5_000_000
-    assert "listening" in docker("logs", serving.name)
+    serving.says("listening")
     assert serving.stop() == 0
 
 
@@ -71,14 +72,15 @@ def test_a_handler_is_invoked_over_http(serving: Container) -> None:
 @pytest.mark.parametrize("serving", ["events.logs"], indirect=True)
 def test_lines_go_out_without_marks(serving: Container) -> None:
     serving.request("GET", "/x")
-    lines = docker("logs", serving.name).splitlines()
-    assert sorted(lines) == ["one /x", "three", "two"]
+    serving.says("three")
+    serving.stop()  # nothing comes after it
+    assert sorted(serving.logs().splitlines()) == ["one /x", "three", "two"]
 
 
 @pytest.mark.parametrize("serving", ["events.missing"], indirect=True)
 def test_a_load_error_ends_the_container(serving: Container) -> None:
-    assert docker("wait", serving.name) == "1"
-    assert "missing" in docker("logs", serving.name)
+    assert serving.wait() == 1
+    serving.says("missing")
 
 
 CONTRACTS = [

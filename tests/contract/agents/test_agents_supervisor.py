@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from sandbox_host import WAIT_S, SandboxHost, running
 
-from fnctl import assets
+from fnctl import catalog
 from fnctl.engine.docker import DockerEngine
+from fnctl.protocol import messages
+from tests.contract.agents.sandbox_host import SandboxHost, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 
@@ -19,23 +20,15 @@ PERL = "/usr/bin/perl"
 @pytest.fixture
 def sandbox(engine: DockerEngine, sandbox_image: str) -> Iterator[SandboxHost]:
     """A base container: a supervisor that waits."""
-    with running(engine, sandbox_image, assets.runtimes()["node24"]) as host:
+    with running(engine, sandbox_image, catalog.runtimes()["node24"]) as host:
         yield host
 
 
 def run(sandbox: SandboxHost, script: str, **env: str) -> dict[str, object]:
     """Boot a Perl script as the agent; how it ended."""
-    sandbox.supervisor.send("boot", argv=[PERL, "-e", script], env=env)
+    sandbox.supervisor.send(messages.boot([PERL, "-e", script], env))
     sandbox.supervisor.expect("started")
     return sandbox.supervisor.expect("exited")
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Ask the engine again and again: it tells nobody when a container ends."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_argv_and_environment_arrive_as_sent(sandbox: SandboxHost) -> None:
@@ -45,7 +38,8 @@ def test_argv_and_environment_arrive_as_sent(sandbox: SandboxHost) -> None:
     assert sandbox.logs.wait_for("ODD=")[1] == "ODD=" + odd.encode().hex()
     assert sandbox.logs.wait_for("EMPTY=")[1] == "EMPTY="
     own = {line.partition("=")[0] for _, line in sandbox.logs.lines}
-    assert own == {"ODD", "EMPTY", "HOME", "PATH", "LANG", "FNCTL_SUPERVISED", "FNCTL_WIPE"}
+    user = {"HOME", "USER", "LOGNAME", "HOSTNAME"}
+    assert own == {"ODD", "EMPTY", *user, "PATH", "LANG", "FNCTL_SUPERVISED", "FNCTL_WIPE"}
 
 
 def test_ends_are_told_with_code_signal_and_figures(sandbox: SandboxHost) -> None:
@@ -57,7 +51,7 @@ def test_ends_are_told_with_code_signal_and_figures(sandbox: SandboxHost) -> Non
 
 
 def test_a_program_that_is_not_there(sandbox: SandboxHost) -> None:
-    sandbox.supervisor.send("boot", argv=["/no/such/program"], env={})
+    sandbox.supervisor.send(messages.boot(["/no/such/program"], {}))
     assert "/no/such/program" in sandbox.supervisor.expect("error")["message"]
     assert sandbox.supervisor.expect("exited")["signal"] == 9
     assert run(sandbox, "exit 0")["code"] == 0
@@ -123,22 +117,22 @@ exit 0;
 
 
 def test_kill_without_an_agent_does_nothing(sandbox: SandboxHost) -> None:
-    sandbox.supervisor.send("kill")
+    sandbox.supervisor.send(messages.kill())
     assert run(sandbox, "exit 3")["code"] == 3
 
 
 @pytest.mark.parametrize("line", ["not json", '{"op":"nonsense"}', '{"op":"boot","argv":[]}', '["op"]', '{"op":"boot"'])
 def test_a_breach_ends_the_sandbox(sandbox: SandboxHost, engine: DockerEngine, line: str) -> None:
-    sandbox.supervisor.send_raw(line)
+    sandbox.supervisor.send_line(line.encode() + b"\n")
     assert sandbox.supervisor.receive() is None
-    assert until(lambda: not _running(engine, sandbox))
+    until(lambda: not _running(engine, sandbox), "the sandbox to end")
 
 
 def test_the_sandbox_ends_with_its_host_whatever_the_agent_does(sandbox: SandboxHost, engine: DockerEngine) -> None:
-    sandbox.supervisor.send("boot", argv=[PERL, "-e", "$SIG{$_} = 'IGNORE' for keys %SIG; 1 while 1"], env={})
+    sandbox.supervisor.send(messages.boot([PERL, "-e", "$SIG{$_} = 'IGNORE' for keys %SIG; 1 while 1"], {}))
     sandbox.supervisor.expect("started")
     sandbox.supervisor.close()
-    assert until(lambda: not _running(engine, sandbox))
+    until(lambda: not _running(engine, sandbox), "the sandbox to end")
 
 
 def _running(engine: DockerEngine, sandbox: SandboxHost) -> bool:

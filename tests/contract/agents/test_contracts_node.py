@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract_bench import ID, JSON, Bench, bench
 
 from fnctl.engine.docker import DockerEngine
+from tests.contract.agents.contract_bench import ID, JSON, Bench, bench
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -117,6 +117,42 @@ def test_lambda_answers(functions: Bench) -> None:
     assert (functions.call("/two").status, functions.call("/two").body) == (206, b"part one, /two")
     functions.load("lambda/esm.handler", "lambda")
     assert functions.call("/esm").json == {"at": "/esm"}
+
+
+REST = """
+exports.handler = async (event) => ({
+  statusCode: 201,
+  headers: { 'X-One': 'single', 'X-Two': 'lost' },
+  multiValueHeaders: { 'x-two': ['a', 'b'] },
+  body: JSON.stringify(event),
+});
+exports.bare = async () => 'no status';
+"""
+
+
+def test_lambda_behind_a_rest_api(functions: Bench) -> None:
+    functions.load("rest/index.handler", "lambda", payload="1.0")
+    answer = functions.call(
+        "/items/7?a=1&a=2&toString=x", {"k": 1}, X_Fnctl_Params="id=7", X_Fnctl_Route="ANY /items/{id}"
+    )
+    assert (answer.status, answer.headers["x-one"]) == (201, "single")
+    with functions.host.open() as response:
+        assert response.headers.get_all("x-two") == ["a", "b"]
+        response.read()
+    event = answer.json
+    assert (event["httpMethod"], event["path"], event["resource"]) == ("POST", "/items/7", "/items/{id}")
+    assert event["pathParameters"] == {"id": "7"}
+    assert event["queryStringParameters"] == {"a": "2", "toString": "x"}
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"], "toString": ["x"]}
+    assert (event["headers"]["Content-Type"], event["body"]) == ("application/json", '{"k": 1}')
+    assert event["requestContext"]["resourcePath"] == "/items/{id}"
+    assert event["requestContext"]["identity"]["sourceIp"]
+    assert not {"version", "rawPath", "routeKey"} & event.keys()
+    event = functions.call("/x/y").json
+    assert (event["resource"], event["pathParameters"]) == ("/{proxy+}", {"proxy": "x/y"})
+    assert (event["body"], event["queryStringParameters"]) == (None, None)
+    functions.load("rest/index.bare", "lambda", payload="1.0")
+    functions.bad_response("without a statusCode")
 
 
 def test_lambda_errors(functions: Bench) -> None:
@@ -300,6 +336,7 @@ exports.back = async (event) => ({
 
 FILES = {
     "lambda/index.js": LAMBDA,
+    "rest/index.js": REST,
     "lambda/esm.mjs": "export const handler = async (event) => ({ at: event.rawPath });\n",
     "fc/index.js": FC,
     "fc/http.js": FC_HTTP,

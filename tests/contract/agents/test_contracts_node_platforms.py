@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
-from contract_bench import ID, Bench, bench
 
 from fnctl.engine.docker import DockerEngine
+from tests.contract.agents.conftest import Start
+from tests.contract.agents.contract_bench import ID, Bench, bench
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Load, Place
-from contract_bench import JSON
+
+from tests.contract.agents.conftest import Load, Place
+from tests.contract.agents.contract_bench import JSON
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -86,6 +87,30 @@ def test_lambda_has_the_context_that_it_is_promised(load: Load) -> None:
     assert (told["env"]["LAMBDA_TASK_ROOT"], told["env"]["_HANDLER"]) == ("/fn/app", "main.lambda_handler")
 
 
+def test_lambda_behind_a_rest_api(load: Load) -> None:
+    code = """
+import json
+def lambda_handler(event, context):
+    if event["path"] == "/bare":
+        return "no status"
+    return {"statusCode": 201, "headers": {"X-One": "1"}, "multiValueHeaders": {"X-Two": ["a", "b"]},
+            "body": json.dumps(event)}
+"""
+    host = load("lambda", code, "lambda_handler", payload="1.0")
+    told = {"X-Fnctl-Params": "id=7", "X-Fnctl-Route": "ANY /items/{id}", "Content-Type": "application/json"}
+    answer = host.request("POST", "/items/7?a=1&a=2", b"{}", told)
+    assert (answer.status, answer.headers["x-one"], answer.headers["x-two"]) == (201, "1", "b")
+    event = answer.json
+    assert (event["httpMethod"], event["path"], event["resource"]) == ("POST", "/items/7", "/items/{id}")
+    assert (event["pathParameters"], event["queryStringParameters"]) == ({"id": "7"}, {"a": "2"})
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"]}
+    assert (event["headers"]["Content-Type"], event["body"]) == ("application/json", "{}")
+    assert event["requestContext"]["resourcePath"] == "/items/{id}"
+    event = host.request("GET", "/x/y").json
+    assert (event["resource"], event["pathParameters"], event["body"]) == ("/{proxy+}", {"proxy": "x/y"}, None)
+    assert host.request("GET", "/bare").headers["x-fnctl-error"] == "bad_response"
+
+
 def test_lambda_responses_are_given_and_inferred(load: Load) -> None:
     host = load("lambda", LAMBDA, "lambda_handler")
     response = host.open("GET", "/response")
@@ -106,9 +131,9 @@ def test_lambda_responses_are_given_and_inferred(load: Load) -> None:
         {"statusCode": 200, "body": "no", "isBase64Encoded": True},
         {"statusCode": 200, "headers": {"a": "b\r\nc: d"}},
     ]
-    for result in wrong:
-        answer = host.request("POST", "/results", json.dumps(result), JSON)
-        assert (answer.status, answer.headers["x-fnctl-error"]) == (502, "bad_response"), result
+    for refused in wrong:
+        answer = host.request("POST", "/results", json.dumps(refused), JSON)
+        assert (answer.status, answer.headers["x-fnctl-error"]) == (502, "bad_response"), refused
     invoke = "/2015-03-31/functions/tested/invocations"
     invoked = host.request("POST", invoke, json.dumps({"rawPath": "/results", "body": '{"statusCode": 7}'}))
     assert (invoked.status, invoked.json) == (200, {"statusCode": 7})

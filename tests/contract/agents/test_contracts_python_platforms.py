@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Load, Place
-from contract_bench import JSON
+
+from tests.contract.agents.conftest import Load, Place
+from tests.contract.agents.contract_bench import JSON
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -127,6 +128,39 @@ def test_openfaas_of_the_classic_template(load: Load) -> None:
     host = load("openfaas", code, "handle")
     assert host.request("POST", body="grüße".encode()).body.decode() == "GRÜSSE"
     host.logs.wait_for("in the log")
+
+
+def test_the_classic_handler_finds_the_request_in_its_environment(load: Load) -> None:
+    code = """
+import json, os
+def handle(req):
+    return json.dumps({name: value for name, value in os.environ.items() if name.startswith("Http_")})
+"""
+    host = load("openfaas", code, "handle")
+    told = host.request("POST", "/a/b?x=1", b"hi", {"User-Agent": "test", "X-Forwarded-For": "203.0.113.7"}).json
+    wanted = {
+        "Http_Method": "POST", "Http_Path": "/a/b", "Http_Query": "x=1", "Http_User_Agent": "test",
+        "Http_ContentLength": "2", "Http_X_Forwarded_For": "203.0.113.7",
+    }  # fmt: skip
+    assert {name: told.get(name) for name in wanted} == wanted
+    assert not any("fnctl" in name.lower() for name in told)
+    assert "Http_Query" not in host.request("GET", "/a").json
+
+
+HEADERS = '{"x-none": None, "x-some": "some", "x-list": ["a", None]}'
+
+
+@pytest.mark.parametrize("contract", ["event", "lambda", "fc-event", "fc3-http", "openfaas"])
+def test_a_header_without_a_value_is_left_out(load: Load, contract: str) -> None:
+    code = f'def handle(event, context):\n    return {{"statusCode": 200, "headers": {HEADERS}, "body": "x"}}\n'
+    answer = load(contract, code, "handle").request("POST", "/", b"{}")
+    assert (answer.status, answer.headers["x-some"]) == (200, "some")
+    assert "x-none" not in answer.headers
+
+
+def test_an_action_s_header_without_a_value_is_refused(load: Load) -> None:
+    code = 'def main(args):\n    return {"headers": {"x-none": None}, "body": "x"}\n'
+    assert load("openwhisk", code, "main").request("GET", "/").headers["x-fnctl-error"] == "bad_response"
 
 
 # --- OpenWhisk ---

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_agents_standalone import Container, docker
 
-from fnctl import assets
+from fnctl import catalog
+from tests.support.command import docker
+from tests.support.container import Container
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60)]
 
@@ -27,7 +28,7 @@ def shipped(image: str, folder: Path, text: str, handler: str, **fields: str) ->
     docker(
         "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
         "--label", "dev.fnctl=1", "-v", f"{folder}:/fn/app:ro", image,
-        *assets.runtimes()["python3.13"].agent, "--serve",
+        *catalog.runtimes()["python3.13"].agent, "--serve",
     )  # fmt: skip
     try:
         yield Container(name)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Place
 from websockets.sync.client import connect
+
+from tests.contract.agents.conftest import Place
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

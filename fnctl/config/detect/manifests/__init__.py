@@ -55,7 +55,7 @@ def _read(folder: Path, name: str) -> Told | None:
     manifest = Manifest(folder, source, document, kind.resolver(document.data))
     found = tuple(kind.findings(manifest))
     if not found and not document.problems:
-        document.problem((), "declares no function that can be run here")
+        document.problem((), "declares no function that fnctl can run")
     return Told(name, kind.platform, found, tuple(manifest.notes), tuple(document.problems))
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
-from fnctl.config.detect.manifests.fc import custom_app, fc_contract
+from fnctl.config.detect.manifests.fc import custom_app, custom_limits, fc_contract, method_routes
 from fnctl.config.detect.manifests.kind import Kind, folder_of, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import name_of
+from fnctl.config.detect.manifests.words import in_place_of, name_of
 
 FUNCTION_TYPE = "Aliyun::Serverless::Function"
 SERVICE_TYPE = "Aliyun::Serverless::Service"
@@ -25,13 +25,13 @@ TOP = Keys(
 )
 FUNCTION = Keys(
     read=("Handler", "Initializer", "Runtime", "CodeUri", "Timeout", "MemorySize", "EnvironmentVariables",
-          "InstanceConcurrency"),
+          "InstanceConcurrency", "CAPort"),
     left={
         "Layers": "put what is in them beside the code",
         "NasConfig": "a function's folder is read-only and /tmp its own",
         "VpcConfig": "see `network:` in fnctl.yaml",
     },
-    quiet=("Description", "InitializationTimeout", "InstanceType", "CAPort", "CustomContainerConfig", "ServiceName",
+    quiet=("Description", "InitializationTimeout", "InstanceType", "CustomContainerConfig", "ServiceName",
            "AsyncConfiguration", "InstanceLifecycleConfig", "FunctionName"),
 )  # fmt: skip
 DECLARATION = Keys(read=("Type", "Properties", "Events"), quiet=("DependsOn",))
@@ -68,8 +68,10 @@ def _function(place: Place) -> Finding | None:
     language, path = runtime(properties, "Runtime"), folder_of(properties, "CodeUri")
     http = _http(place.at("Events"))
     if language and language[0].startswith("custom"):
-        app = custom_app(properties, "Runtime", place.name, path)
-        return replace(app, name=name_of(place.name), **_limits(properties)) if app else None
+        app = custom_app(properties, "Runtime", place.name, path, port=properties.text("CAPort"))
+        routes = method_routes(http.at("Properties").texts("Methods")) if http else ()
+        named = replace(app, name=name_of(place.name), called=place.name, triggers=routes) if app else None
+        return custom_limits(named, _limits(properties)) if named else None
     handler, initializer = handler_of(properties, "Handler"), properties.text("Initializer")
     if language is None or path is None or handler is None:
         return None
@@ -80,8 +82,10 @@ def _function(place: Place) -> Finding | None:
         wanted=language[1],
         handler=handler,
         contract=contract.word,
+        triggers=method_routes(http.at("Properties").texts("Methods")) if http else (),
         initializer=initializer,
         name=name_of(place.name),
+        called=place.name,
         path=path,
         **_limits(properties),
         evidence=(
@@ -113,8 +117,8 @@ def _http(events: Place) -> Place | None:
             event.at("Properties").check(HTTP)
             found = event
         else:
-            text = f"trigger `{event.name}` of type {event.data.get('Type')} is not taken over"
-            event.note(None, text, "fnctl calls functions over HTTP")
+            text = f"trigger `{event.name}` of type {event.data.get('Type')} is ignored"
+            event.note(None, text, in_place_of(str(event.data.get("Type"))))
     return found
 
 

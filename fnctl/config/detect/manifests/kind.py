@@ -42,11 +42,11 @@ def folder_of(place: Place, key: str) -> str | None:
     if target.is_dir() and target.is_relative_to(folder.resolve()):
         return target.relative_to(folder.resolve()).as_posix() or "."
     if said.endswith((".zip", ".jar", ".war", ".tgz")):
-        place.problem(key, f"`{said}` is an archive", "name the folder that it is made of")
+        place.problem(key, f"`{said}` is an archive", "give the folder with the code instead")
     elif target.is_dir():
-        place.problem(key, f"folder `{said}` is outside {folder.name}/", "look at the folder that holds both")
+        place.problem(key, f"folder `{said}` is outside {folder.name}/", "run fnctl in the folder that contains both")
     else:
-        place.problem(key, f"there is no folder `{said}`", "the path is relative to the manifest")
+        place.problem(key, f"no such folder: `{said}`", "the path is relative to the manifest")
     return None
 
 

@@ -15,6 +15,8 @@ from fnctl.model import Contract
 
 # What the official templates import, by language: node's module is the function, python's defines `handle`.
 HANDLERS = {"node": "handler.default", "python": "handler.handle"}
+# Templates whose handlers find the request in their environment, so that a process takes one at a time.
+CLASSIC = re.compile(r"python(2?7|3)?(-debian|-armhf)?", re.IGNORECASE)
 TOP = Keys(read=("functions", "provider"), quiet=("version", "configuration"))
 FUNCTION = Keys(
     read=("lang", "handler", "environment", "limits"),
@@ -62,8 +64,10 @@ def _function(place: Place) -> Finding | None:
         handler=HANDLERS[language],
         contract=Contract.OPENFAAS,
         name=name_of(place.name),
+        called=place.name,
         path=path,
         environment=place.at("environment").variables(),
+        concurrency=1 if CLASSIC.fullmatch(lang) else None,
         memory_mb=_memory_mb(limits),
         cpus=_cpus(limits),
         evidence=(
@@ -87,7 +91,7 @@ def _cpus(limits: Place) -> float | None:
     said = limits.text("cpu")
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", said) if said else None
     if said and found is None:
-        limits.problem("cpu", f"`{said}` is no number of CPUs", "write it like 0.5 or 500m")
+        limits.problem("cpu", f"`{said}` is not a number of CPUs", "write it like 0.5 or 500m")
     return float(found[1]) / (1000 if found[2] else 1) if found else None
 
 

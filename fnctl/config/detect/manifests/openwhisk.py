@@ -19,7 +19,7 @@ EXTENSIONS = {".js": "node", ".mjs": "node", ".cjs": "node", ".py": "python", ".
 TOP = Keys(read=("packages", "package", "project"))
 PACKAGE = Keys(
     read=("actions",),
-    left={"sequences": "call one function from another", "triggers": "fnctl calls functions over HTTP"},
+    left={"sequences": "call one function from another", "triggers": "fnctl has HTTP and timer triggers"},
     quiet=("version", "license", "rules", "apis", "dependencies", "inputs", "annotations", "namespace", "credential",
            "apiHost", "public", "default", "name", "description", "feeds", "repositories"),
 )  # fmt: skip
@@ -82,6 +82,7 @@ def _action(action: Place) -> Finding | None:
         handler=handler,
         contract=Contract.OPENWHISK,
         name=name_of(action.name),
+        called=action.name,
         path=path,
         timeout_s=None if timeout_ms is None else timeout_ms / 1000,
         memory_mb=_whole(_amount(limits, "memorySize", {"mb": 1, "m": 1, "gb": 1024, "kb": 1 / 1024, "": 1})),
@@ -98,17 +99,17 @@ def _handler(action: Place) -> tuple[str, str] | None:
     said = action.text("function")
     if said is None:
         if "function" not in action:
-            action.problem(None, f"`function` is missing in {action.name}", "name the file of the action")
+            action.problem(None, f"`function` is missing in {action.name}", "set it to the file of the action")
         return None
     folder, attr = action.manifest.folder, action.text("main") or "main"
     target = PurePosixPath(said)
     if (folder / said).is_dir():
         return target.as_posix(), f"index.{attr}"
     if not (folder / said).is_file():
-        action.problem("function", f"there is no file `{said}`", "the path is relative to the manifest")
+        action.problem("function", f"no such file: `{said}`", "the path is relative to the manifest")
         return None
     if target.suffix not in EXTENSIONS:
-        action.problem("function", f"`{said}` is no source file", f"known: {', '.join(EXTENSIONS)}")
+        action.problem("function", f"`{said}` is not a source file", f"known: {', '.join(EXTENSIONS)}")
         return None
     return ".", f"{target.with_suffix('').as_posix()}.{attr}"
 
@@ -127,7 +128,7 @@ def _amount(limits: Place, key: str, units: Mapping[str, float]) -> float | None
     said = limits.text(key)
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", said.strip().lower()) if said else None
     if said and (found is None or found[2] not in units):
-        limits.problem(key, f"`{said}` has no unit that is known here", f"known: {', '.join(filter(None, units))}")
+        limits.problem(key, f"`{said}` has no known unit", f"known: {', '.join(filter(None, units))}")
         return None
     return float(found[1]) * units[found[2]] if found else None
 

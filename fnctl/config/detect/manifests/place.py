@@ -14,7 +14,7 @@ from typing import Any
 
 from fnctl.config.detect.finding import Evidence
 from fnctl.config.detect.source import Source
-from fnctl.config.document import Document, Loc, Tagged
+from fnctl.config.document import Document, Loc, Tagged, number
 from fnctl.config.problems import Problem, did_you_mean
 
 
@@ -81,7 +81,7 @@ class Place:
         """Unknown keys are problems (`loosely`: notes, where plugins may add some); known ones may deserve a note."""
         for key in self.data:
             if key in keys.left:
-                self.note(key, f"`{key}` of {self._where} is not taken over: {keys.left[key]}")
+                self.note(key, f"`{key}` of {self._where} is ignored: {keys.left[key]}")
             elif key not in keys.all and not key.startswith("x-"):
                 hint = did_you_mean(key, keys.all)
                 say = self.note if loosely else self.problem
@@ -115,8 +115,6 @@ class Place:
         value = self._value(key)
         if value is None or isinstance(value, str):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return str(value)
         self.problem(key, f"`{key}` of {self._where} must be text, found {shown(value)}")
         return None
 
@@ -125,9 +123,9 @@ class Place:
         if value is None:
             return None
         try:
-            if not isinstance(value, bool) and math.isfinite(number := float(value)):
-                return number
-        except (TypeError, ValueError):
+            if isinstance(value, str) and math.isfinite(found := number(value)):
+                return found
+        except ValueError:
             pass
         self.problem(key, f"`{key}` of {self._where} must be a number, found {shown(value)}")
         return None
@@ -140,7 +138,7 @@ class Place:
         """A list of texts, or one text in place of it."""
         value = self.data.get(key)
         items = value if isinstance(value, list) else [] if value is None else [value]
-        return [str(item) for item in items if isinstance(item, str | int)]
+        return [item for item in items if isinstance(item, str)]
 
     def variables(self) -> tuple[tuple[str, str], ...]:
         """This mapping as environment variables. One whose value cannot be known is left out, with a note."""
@@ -149,12 +147,12 @@ class Place:
             try:
                 resolved = self.manifest.resolve(value)
             except Unresolved as reference:
-                self.note(key, f"variable {key} is left out: {reference} is not known here", f"set {key} in fnctl.yaml")
+                self.note(
+                    key, f"variable {key} is left out: {reference} cannot be resolved", f"set {key} in fnctl.yaml"
+                )
                 continue
-            if isinstance(resolved, bool):
-                found.append((key, str(resolved).lower()))
-            elif isinstance(resolved, str | int | float):
-                found.append((key, str(resolved)))
+            if isinstance(resolved, str):
+                found.append((key, resolved))
         return tuple(found)
 
     def _value(self, key: str) -> Any:

@@ -110,4 +110,4 @@ def _filling(one: Any) -> Resolver:
 def _path(data: Any, path: list[str]) -> Any:
     for key in path:
         data = data.get(key) if isinstance(data, Mapping) else None
-    return data if isinstance(data, str | int | float) else None
+    return data if isinstance(data, str) else None

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
 from fnctl.config.detect.manifests.kind import Kind, folder_of, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import name_of, route
+from fnctl.config.detect.manifests.words import in_place_of, name_of, route
 from fnctl.model import Contract, HttpTrigger
 
 TYPE = "AWS::Serverless::Function"
@@ -30,9 +31,8 @@ TOP = Keys(
     ),
 )
 RESOURCE = Keys(
-    read=("Type", "Properties"),
+    read=("Type", "Properties", "Metadata"),
     quiet=(
-        "Metadata",
         "DependsOn",
         "Condition",
         "DeletionPolicy",
@@ -44,7 +44,7 @@ RESOURCE = Keys(
 _BUNDLED = "put what is in it beside the code"
 FUNCTION = Keys(
     read=("Handler", "Runtime", "CodeUri", "Environment", "Timeout", "MemorySize", "Events", "FunctionName",
-          "PackageType"),
+          "PackageType", "DurableConfig"),
     left={
         "Layers": _BUNDLED,
         "VpcConfig": "see `network:` in fnctl.yaml",
@@ -56,15 +56,16 @@ FUNCTION = Keys(
     },
     quiet=("Architectures", "AssumeRolePolicyDocument", "AutoPublishAlias", "AutoPublishAliasAllProperties",
            "AutoPublishCodeSha256", "CapacityProviderConfig", "CodeSigningConfigArn", "DeadLetterQueue",
-           "DeploymentPreference", "Description", "DurableConfig", "EphemeralStorage", "EventInvokeConfig",
+           "DeploymentPreference", "Description", "EphemeralStorage", "EventInvokeConfig",
            "FunctionScalingConfig", "FunctionUrlConfig", "ImageConfig", "KmsKeyArn", "LoggingConfig",
            "PermissionsBoundary", "Policies", "PropagateTags", "PublishToLatestPublished", "RecursiveLoop", "Role",
            "RolePath", "RuntimeManagementConfig", "SnapStart", "SourceKMSKeyArn", "Tags", "TenancyConfig", "Tracing",
            "VersionDeletionPolicy", "VersionDescription"),
 )  # fmt: skip
+DURABLE = Keys(read=("ExecutionTimeout", "RetentionPeriodInDays"), quiet=("KMSKeyArn",))
 EVENT = Keys(
-    read=("Path", "Method"),
-    quiet=("ApiId", "RestApiId", "Auth", "PayloadFormatVersion", "RouteSettings", "TimeoutInMillis", "RequestModel",
+    read=("Path", "Method", "PayloadFormatVersion"),
+    quiet=("ApiId", "RestApiId", "Auth", "RouteSettings", "TimeoutInMillis", "RequestModel",
            "RequestParameters", "ResponseTransferMode"),
 )  # fmt: skip
 
@@ -95,10 +96,14 @@ def _function(resource: Place, shared: Place) -> Finding | None:
         return own if key in own or key not in shared else shared
 
     if said("PackageType").text("PackageType") == "Image":
-        own.problem("PackageType", f"{resource.name} is a container image", "fnctl runs code: give its folder")
+        own.problem(
+            "PackageType", f"{resource.name} is a container image", "fnctl runs code, not images: give its folder"
+        )
         return None
     language, handler = runtime(said("Runtime"), "Runtime"), handler_of(said("Handler"), "Handler")
     path = folder_of(said("CodeUri"), "CodeUri")
+    if handler and path:
+        handler = _source(resource.at("Metadata"), handler, own.manifest.folder / path)
     variables = dict(shared.at("Environment").at("Variables").variables())
     variables |= dict(own.at("Environment").at("Variables").variables())
     triggers = tuple(_routes(own.at("Events")))
@@ -110,11 +115,14 @@ def _function(resource: Place, shared: Place) -> Finding | None:
         handler=handler,
         contract=Contract.LAMBDA,
         name=name_of(resource.name),
+        called=resource.name,
         path=path,
         environment=tuple(variables.items()),
         timeout_s=said("Timeout").number("Timeout"),
         memory_mb=said("MemorySize").whole("MemorySize"),
         triggers=triggers,
+        durable=_durable(said("DurableConfig")),
+        payload=_payload(own.at("Events")),
         evidence=(
             resource.evidence("Type", "contract lambda"),
             said("Handler").evidence("Handler", f"handler {handler}"),
@@ -124,24 +132,60 @@ def _function(resource: Place, shared: Place) -> Finding | None:
     )
 
 
+def _source(metadata: Place, handler: str, folder: Path) -> str:
+    """Where `sam build` bundles with esbuild, the handler is addressed in what that makes: of src/app.ts, app.js.
+
+    Here the source is served, and the handler addressed in it.
+    """
+    module, _, attr = handler.rpartition(".")
+    if metadata.text("BuildMethod") != "esbuild" or any(folder.glob(f"{module}.*")):
+        return handler
+    stems = [
+        entry.rpartition(".")[0].removeprefix("./") for entry in metadata.at("BuildProperties").texts("EntryPoints")
+    ]
+    found = next((stem for stem in stems if stem == module or stem.endswith(f"/{module}")), None)
+    return f"{found}.{attr}" if found else handler
+
+
+def _durable(place: Place) -> tuple[float | None, float | None] | None:
+    if "DurableConfig" not in place:
+        return None
+    config = place.at("DurableConfig")
+    config.check(DURABLE)
+    days = config.number("RetentionPeriodInDays")
+    return config.number("ExecutionTimeout"), None if days is None else days * 86_400
+
+
+def _payload(events: Place) -> str | None:
+    """Format 1.0 for a REST API (`Api`), and for an HTTP API that says so. None: 2.0, or no event of HTTP at all.
+
+    A function has one format here: where events differ, that is noted, and the first counts.
+    """
+    formats = []
+    for event in events.each():
+        kind = event.data.get("Type")
+        if kind in ("Api", "HttpApi"):
+            said = event.at("Properties").text("PayloadFormatVersion")
+            formats.append("1.0" if kind == "Api" or said == "1.0" else "2.0")
+    if len(set(formats)) > 1:
+        events.note(None, f"events come in payload formats 1.0 and 2.0; here all of them in {formats[0]}")
+    return "1.0" if formats[:1] == ["1.0"] else None
+
+
 def _routes(events: Place) -> Iterator[HttpTrigger]:
     for event in events.each():
         kind = event.text("Type")
         if kind not in ("HttpApi", "Api"):
-            event.note(
-                None, f"event `{event.name}` of type {kind} is not taken over", "fnctl calls functions over HTTP"
-            )
+            event.note(None, f"event `{event.name}` of type {kind} is ignored", in_place_of(str(kind)))
             continue
         properties = event.at("Properties")
         properties.check(EVENT)
-        if kind == "Api":
-            event.note("Type", f"event `{event.name}` of type Api comes as payload format 2.0, not 1.0")
         path, method = properties.text("Path"), properties.text("Method")
         if path is None or path == "$default":
             continue  # every path: the function's own addresses
         made = route(path, (method or "ANY",))
         if made is None:
-            properties.note("Path", f"path `{path}` is not taken over: a segment is only partly variable")
+            properties.note("Path", f"path `{path}` is ignored: `{{name}}` must be a whole segment")
         else:
             yield made
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
-from fnctl.config.detect.manifests.fc import custom_app, fc_contract
+from fnctl.config.detect.manifests.fc import custom_app, custom_limits, fc_contract, method_routes
 from fnctl.config.detect.manifests.kind import Kind, folder_of, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import name_of, route
+from fnctl.config.detect.manifests.words import in_place_of, name_of, route
 from fnctl.model import HttpTrigger
 
 TOP = Keys(
@@ -32,10 +32,11 @@ _LEFT = {
 }
 FUNCTION_3 = Keys(
     read=("functionName", "runtime", "handler", "code", "environmentVariables", "timeout", "memorySize", "cpu",
-          "instanceConcurrency", "instanceLifecycleConfig", "triggers"),
+          "instanceConcurrency", "instanceLifecycleConfig", "triggers",
+          "customRuntimeConfig"),
     left=_LEFT,
     quiet=("region", "description", "role", "logConfig", "diskSize", "gpuConfig", "customDNS", "internetAccess",
-           "customRuntimeConfig", "customContainerConfig", "tracingConfig", "vpcBinding", "asyncInvokeConfig",
+           "customContainerConfig", "tracingConfig", "vpcBinding", "asyncInvokeConfig",
            "concurrencyConfig", "customDomain", "tags", "resourceGroupId", "annotations", "idleTimeout",
            "disableOndemand", "sessionAffinity", "sessionAffinityConfig", "instanceIsolationMode", "polarFsConfig",
            "aliases", "scalingConfig", "invocationRestriction", "disableInjectCredentials", "enableLongLiving"),
@@ -43,9 +44,9 @@ FUNCTION_3 = Keys(
 PROPS_2 = Keys(read=("function", "triggers", "customDomains"), quiet=("region", "service"))
 FUNCTION_2 = Keys(
     read=("name", "runtime", "handler", "codeUri", "environmentVariables", "timeout", "memorySize", "cpu",
-          "initializer", "instanceConcurrency"),
+          "initializer", "instanceConcurrency", "customRuntimeConfig", "caPort"),
     left={**_LEFT, "layer": _LEFT["layers"], "ossBucket": "give the folder of the code as codeUri"},
-    quiet=("description", "ossKey", "caPort", "customContainerConfig", "customRuntimeConfig", "initializationTimeout",
+    quiet=("description", "ossKey", "customContainerConfig", "initializationTimeout",
            "instanceType", "instanceLifecycleConfig", "asyncConfiguration", "customDNS", "dnsOptions", "diskSize",
            "gpuMemorySize", "customHealthCheckConfig", "instanceSoftConcurrency", "service"),
 )  # fmt: skip
@@ -73,7 +74,7 @@ def _findings(manifest: Manifest) -> list[Finding]:
         if component in ("fc3", "fc"):
             found.append(_three(resource) if component == "fc3" else _two(resource))
         elif component:
-            resource.note("component", f"`{resource.name}` of component {component} is no function, and left out")
+            resource.note("component", f"`{resource.name}` of component {component} is not a function, and is ignored")
     return [each for each in found if each is not None]
 
 
@@ -105,10 +106,14 @@ def _function(
     initializer: tuple[Place, str], triggers: tuple[HttpTrigger, ...],
 ) -> Finding | None:  # fmt: skip
     language, path = runtime(props, "runtime"), folder_of(props, code)
-    called = _name(props, name) or name_of(resource.name)
+    word = props.data.get(name)
+    said = word if isinstance(word, str) and "${" not in word else resource.name
+    called = name_of(said)
+    routes = triggers or (method_routes(_methods(http)) if http else ())
     if language and language[0].startswith("custom"):
-        app = custom_app(props, "runtime", resource.name, path)
-        return replace(app, name=called, triggers=triggers, **_limits(props)) if app else None
+        settings = props.at("customRuntimeConfig")
+        app = custom_app(props, "runtime", resource.name, path, settings, props.text("caPort"))
+        return custom_limits(replace(app, name=called, called=said, triggers=routes), _limits(props)) if app else None
     handler, starts = handler_of(props, "handler"), initializer[0].text(initializer[1])
     if language is None or path is None or handler is None:
         return None
@@ -122,9 +127,10 @@ def _function(
         contract=contract.word,
         initializer=starts,
         name=called,
+        called=said,
         path=path,
         **_limits(props),
-        triggers=triggers,
+        triggers=routes,
         evidence=(
             told,
             *contract.evidence,
@@ -147,12 +153,6 @@ def _limits(props: Place) -> dict[str, Any]:
     }
 
 
-def _name(props: Place, key: str) -> str | None:
-    """The function's own name, where it is written out."""
-    said = props.data.get(key)
-    return name_of(said) if isinstance(said, str) and "${" not in said else None
-
-
 def _http(props: Place) -> Place | None:
     """The HTTP trigger, if there is one. What other triggers there are is noted."""
     found = None
@@ -162,8 +162,12 @@ def _http(props: Place) -> Place | None:
         if kind == "http":
             found = trigger
         else:
-            trigger.note(None, f"trigger of type {kind} is not taken over", "fnctl calls functions over HTTP")
+            trigger.note(None, f"trigger of type {kind} is ignored", in_place_of(str(kind)))
     return found
+
+
+def _methods(trigger: Place) -> list[str]:
+    return [method for key in ("triggerConfig", "config") for method in trigger.at(key).texts("methods")]
 
 
 def _domains(props: Place) -> Iterator[HttpTrigger]:

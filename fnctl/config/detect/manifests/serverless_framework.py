@@ -12,14 +12,11 @@ from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
 from fnctl.config.detect.manifests.kind import Kind, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import name_of, route
+from fnctl.config.detect.manifests.words import in_place_of, name_of, route
 from fnctl.model import Contract, HttpTrigger
 
 CONTRACTS = {"aws": Contract.LAMBDA, "aliyun": Contract.FC_EVENT}
-_HTTP_EVENT = {
-    Contract.LAMBDA: "an `http` event comes as payload format 2.0, not 1.0",
-    Contract.FC_EVENT: "the event of `http` is the request's body here, not what API Gateway makes of the request",
-}
+_HTTP_EVENT = "the event of `http` is the request's body here, not what API Gateway makes of the request"
 TOP = Keys(
     read=("functions", "provider", "plugins"),
     left={"layers": "put what is in them beside the code"},
@@ -93,16 +90,34 @@ def _function(place: Place, provider: Place, contract: Contract, loosely: bool) 
         handler=handler,
         contract=contract,
         name=name_of(place.name),
+        called=place.name,
         environment=tuple(variables.items()),
         timeout_s=_seconds(said("timeout")),
         memory_mb=said("memorySize").whole("memorySize"),
         triggers=triggers,
+        payload=_payload(place, provider) if contract is Contract.LAMBDA else None,
         evidence=(
             provider.evidence("name", f"contract {contract}"),
             place.evidence("handler", f"handler {handler}"),
             said("runtime").evidence("runtime", f"runtime {language[0]} {language[1] or ''}".rstrip()),
         ),
     )
+
+
+def _payload(function: Place, provider: Place) -> str | None:
+    """Format 1.0 for a REST API (`http`), and for an HTTP API where the provider says so. None: 2.0."""
+    said = provider.at("httpApi").text("payload") if "httpApi" in provider else None
+    of_kind = {"http": "1.0", "httpApi": said or "2.0"}
+    events = function.data.get("events")
+    kinds = [str(kind) for event in (events if isinstance(events, list) else []) for kind in _kinds(event)]
+    formats = [of_kind[kind] for kind in kinds if kind in of_kind]
+    if len(set(formats)) > 1:
+        function.note("events", f"events come in payload formats 1.0 and 2.0; here all of them in {formats[0]}")
+    return "1.0" if formats[:1] == ["1.0"] else None
+
+
+def _kinds(event: object) -> list[object]:
+    return list(event) if isinstance(event, dict) else [event]
 
 
 def _seconds(place: Place) -> float | None:
@@ -121,8 +136,8 @@ def _routes(function: Place, contract: Contract) -> Iterator[HttpTrigger]:
             if kind in ("http", "httpApi"):
                 yield from _route(place, str(kind), contract)
             else:
-                text = f"event `{kind}` of {function.name} is not taken over"
-                place.note(None, text, "fnctl calls functions over HTTP")
+                text = f"event `{kind}` of {function.name} is ignored"
+                place.note(None, text, in_place_of(str(kind)))
 
 
 def _route(place: Place, kind: str, contract: Contract) -> Iterator[HttpTrigger]:
@@ -135,13 +150,13 @@ def _route(place: Place, kind: str, contract: Contract) -> Iterator[HttpTrigger]
     else:
         words = str(value).split()
         path, method = (words[-1], words[0] if len(words) > 1 else "*") if words else (None, "*")
-    if kind == "http":
-        place.note(kind, _HTTP_EVENT[contract])
+    if kind == "http" and contract is Contract.FC_EVENT:
+        place.note(kind, _HTTP_EVENT)
     if path is None or path == "*":
         return
     made = route(path, (method,))
     if made is None:
-        place.note(kind, f"path `{path}` is not taken over: a segment is only partly variable")
+        place.note(kind, f"path `{path}` is ignored: `{{name}}` must be a whole segment")
     else:
         yield made
 

@@ -48,3 +48,10 @@ def route(path: str, methods: tuple[str, ...] = (), host: str | None = None) -> 
             return None
     known = frozenset(method.upper() for method in methods)
     return HttpTrigger("/" + "/".join(made), frozenset() if known & _ANY else known, host)
+
+
+def in_place_of(trigger: str) -> str:
+    """What to do about a trigger of this kind, which is not HTTP: fnctl has timers, too, but their words differ."""
+    if trigger.lower().startswith(("timer", "schedule")):
+        return "write it into `triggers` in fnctl.yaml: `timer: {cron: …}`"
+    return "fnctl has HTTP and timer triggers"

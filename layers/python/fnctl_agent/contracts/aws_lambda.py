@@ -1,4 +1,4 @@
-"""AWS Lambda behind an HTTP API: `handler(event, context)`, payload format 2.0.
+"""AWS Lambda behind an HTTP API: `handler(event, context)`, payload format 2.0; that of a REST API is in aws_rest.py.
 
 Sources, all of AWS: event and response, "Create AWS Lambda proxy integrations for HTTP APIs in API Gateway"
 (docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html); context, "Using the
@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from fnctl_agent.contracts import logger
+from fnctl_agent.contracts import aws_rest, logger
 from fnctl_agent.contracts.binding import Call, Contract, Load, Refused, expect, remaining_ms
 from fnctl_agent.contracts.bodies import (
     JSON,
@@ -42,6 +42,8 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 STAGE = "$default"
 VERSION = "$LATEST"
+LOG_FORMAT, LOG_LEVEL = "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"
+REST = "1.0"  # the payload format of a REST API
 _LAYOUT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(invocation)s\t%(message)s"
 _INVOKE = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 
@@ -66,6 +68,7 @@ class Context:
     function_version: str = VERSION
     identity: Identity = Identity()
     client_context: None = None
+    tenant_id: str | None = None
 
     def get_remaining_time_in_millis(self) -> int:
         return remaining_ms(self.deadline_ms)
@@ -89,7 +92,11 @@ class Lambda(Contract):
         }
 
     def find(self, load: Load, resolve: Any) -> Found:
-        logger.prepare(logging.WARNING, _LAYOUT)  # before the function's own import, which may set the level
+        # before the function's own import, which may set the level
+        if load["env"].get(LOG_FORMAT) == "JSON":
+            logger.prepare_json(load["env"].get(LOG_LEVEL, "INFO"))
+        else:
+            logger.prepare(logging.WARNING, _LAYOUT)
         return super().find(load, resolve)
 
     def adopt(self, target: Any, name: str, load: Load) -> Found:
@@ -102,7 +109,12 @@ class LambdaBinding:
         self._load = load
 
     def arguments(self, call: Call) -> tuple[Any, ...]:
-        return _payload(call) if is_invoke(call) else to_event(call, self._load), self._context(call)
+        return _payload(call) if is_invoke(call) else self._event(call), self._context(call)
+
+    def _event(self, call: Call) -> dict[str, Any]:
+        if self._load.get("payload") == REST:
+            return aws_rest.to_event(call, self._load, ACCOUNT)
+        return to_event(call, self._load)
 
     def _context(self, call: Call) -> Context:
         name = self._load["function"]
@@ -114,12 +126,13 @@ class LambdaBinding:
             log_stream_name=os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""),
             invoked_function_arn=f"arn:aws:lambda:{os.environ.get('AWS_REGION', REGION)}:{ACCOUNT}:function:{name}",
             deadline_ms=call.deadline_ms,
+            tenant_id=call.header("x-amz-tenant-id") or None,
         )
 
     def response(self, result: Any, call: Call) -> Result:
         if is_invoke(call):
             return 200, [("content-type", JSON)], json_text(result).encode("utf-8", "surrogatepass")
-        return to_response(result)
+        return aws_rest.to_response(result) if self._load.get("payload") == REST else to_response(result)
 
 
 CONTRACT = Lambda()

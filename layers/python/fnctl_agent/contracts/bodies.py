@@ -102,13 +102,14 @@ def status_of(value: Any) -> int:
 
 
 def header_pairs(headers: Any) -> list[tuple[str, str]]:
-    """A mapping's headers; a list of values is as many headers. Raises BadResponse."""
+    """A mapping's headers; a list of values is as many headers, and None is none. Raises BadResponse."""
     if not isinstance(headers, Mapping):
         raise BadResponse("headers is not a mapping")
     return sendable(
         (str(name), spelled(one))
         for name, value in headers.items()
         for one in (value if isinstance(value, list | tuple) else [value])
+        if one is not None
     )
 
 

@@ -31,7 +31,7 @@ class FcHttp(FunctionCompute):
 def with_context(app: Any, load: Load) -> Any:
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["fc.context"] = context(load, logs.invocation.get() or str(uuid.uuid4()))
-        environ["fc.request_uri"] = environ["REQUEST_URI"]
+        environ["fc.request_uri"] = environ["REQUEST_URI"].removeprefix(environ["SCRIPT_NAME"])  # its own, as ever
         answer: Iterable[bytes] = app(environ, start_response)
         return answer
 

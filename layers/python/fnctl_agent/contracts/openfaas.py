@@ -8,8 +8,10 @@ work here too. A classic function answers by what it returns: what it prints is 
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import threading
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,19 +90,47 @@ class OpenFaas(Contract):
 
     def adopt(self, target: Any, name: str, load: Load) -> Found:
         if callable(target) and arity(target, 2) == 1:
-            return Found(Kind.EVENT, target, ClassicBinding())
+            return Found(Kind.EVENT, Classic(target), ClassicBinding())
         expect(target, name, "openfaas", "event", "context")
         return Found(Kind.EVENT, target, HttpBinding())
 
 
+class Classic:
+    """A classic function, one call at a time: each has the environment to itself, since the platform starts a process
+    for each."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._turn = threading.Lock()
+
+    def __call__(self, request: str | bytes, variables: Mapping[str, str]) -> Any:
+        with self._turn:
+            os.environ.update(variables)
+            try:
+                return self._target(request)
+            finally:
+                for name in variables:
+                    os.environ.pop(name, None)
+
+
 class ClassicBinding:
-    """Text in, text out."""
+    """Text in, text out. The rest of the request is in the environment, as the classic watchdog puts it there
+    (github.com/openfaas/classic-watchdog, "CGI headers")."""
 
     def arguments(self, call: Call) -> tuple[Any, ...]:
+        variables = {
+            **{f"Http_{name.title().replace('-', '_')}": value for name, value in call.headers().items()},
+            "Http_Method": call.method,
+            "Http_ContentLength": str(len(call.body)),
+            "Http_Content_Length": str(len(call.body)),
+            "Http_Path": call.path,
+            "Http_Host": call.header("host"),
+            **({"Http_Query": call.query} if call.query else {}),
+        }
         try:
-            return (call.body.decode("utf-8"),)
+            return call.body.decode("utf-8"), variables
         except UnicodeDecodeError:
-            return (call.body,)
+            return call.body, variables
 
     def response(self, result: Any, call: Call) -> Result:
         if result is None:
@@ -142,7 +172,7 @@ def _of_tuple(body: Any, status: Any = 200, headers: Any = ()) -> Result:
 
 def _header_list(headers: Any) -> list[tuple[str, str]]:
     if isinstance(headers, list | tuple):
-        return sendable((str(name), str(value)) for name, value in headers)
+        return sendable((str(name), str(value)) for name, value in headers if value is not None)
     return header_pairs(headers)
 
 

@@ -112,7 +112,11 @@ def _application_error(error: Any) -> Result:
 
 
 def _http(result: dict[str, Any]) -> Result:
-    headers = header_pairs(result.get("headers") or {})
+    given = result.get("headers") or {}
+    absent = next((name for name, value in given.items() if value is None), None) if isinstance(given, dict) else None
+    if absent is not None:
+        raise BadResponse(f"the header {absent} is None, which is no value of a header")
+    headers = header_pairs(given)
     body = result.get("body")
     empty = body is None or body == ""
     status = status_of(result.get("statusCode", 204 if empty else 200))

@@ -1,0 +1,70 @@
+"""Where the slots of a run lie: in a folder whose path tells a sandbox nothing, since every sandbox can read it.
+
+A mount shows the path of its source, below the root of the file system, in /proc/self/mountinfo: with the slots in the
+project's state, the user's name, the home and the project. Nothing hides it, and so it is a path of random letters
+below a temporary folder, which the project's own `slots` leads to. Slots are hard links of bundles, and so it has to be
+on their file system; where no temporary folder is, `slots` itself has to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+PARENTS = (Path("/var/tmp"), Path("/tmp"), Path("/dev/shm"))
+
+
+class SlotsFolder:
+    """`path` from `__init__` until `close`. For who holds the project's lock."""
+
+    def __init__(self, link: Path, parents: Iterable[Path] = PARENTS) -> None:
+        """`link`: the project's `slots`, a folder or a link to one that a killed run has left."""
+        self._link = link
+        parent = next((each for each in parents if _fits(each, link.parent)), None)
+        self.path = link if parent is None else self._outside(parent)
+        # What cleans temporary folders leaves what somebody has locked (tmpfiles.d(5)).
+        self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    def _outside(self, parent: Path) -> Path:
+        if self._link.is_symlink():
+            left = self._link.readlink()
+            if _is_ours(left):
+                return left
+            self._link.unlink()
+        else:
+            shutil.rmtree(self._link, ignore_errors=True)  # of a version that kept them here, or empty
+        made = Path(tempfile.mkdtemp(prefix="fnctl-", dir=parent))
+        self._link.symlink_to(made)
+        return made
+
+    def close(self) -> None:
+        """An empty one is not left outside; `slots` is an empty folder again."""
+        os.close(self._held)
+        if self.path != self._link:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+                self._link.unlink()
+                self._link.mkdir(mode=0o700)
+
+
+def _fits(parent: Path, state: Path) -> bool:
+    try:
+        return parent.stat().st_dev == state.stat().st_dev and os.access(parent, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def _is_ours(folder: Path) -> bool:
+    """Temporary folders are everybody's to make things in: one that was cleaned away may be another user's by now."""
+    try:
+        seen = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid() and stat.S_IMODE(seen.st_mode) == 0o700

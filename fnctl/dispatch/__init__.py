@@ -1,0 +1,1 @@
+"""The function service: admits invocations, brings instances up for them, ends idle ones, writes receipts."""

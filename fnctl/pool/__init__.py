@@ -1,0 +1,1 @@
+"""Instances without a function, by tier; the making and unmaking of every sandbox."""

@@ -1,0 +1,1 @@
+"""What is written down: receipts completed by the kernel's figures, logs, and the reading of them."""

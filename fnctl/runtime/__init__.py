@@ -1,1 +1,0 @@
-"""The function service: pool, scheduler, reaper, and the host's side of the sandbox protocol."""

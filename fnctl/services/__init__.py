@@ -1,0 +1,1 @@
+"""The stateful services of a project and their networks."""

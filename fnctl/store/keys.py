@@ -1,0 +1,73 @@
+"""Keys in SQL. Versions come from one count for all keys, so that none comes twice."""
+
+from __future__ import annotations
+
+from fnctl.store.port import Stale, Value
+from fnctl.store.sql import Transaction
+from fnctl.store.writer import Writer
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+  key <TEXT> PRIMARY KEY,
+  data <BYTES> NOT NULL,
+  version BIGINT NOT NULL,
+  expires <SECONDS>
+);
+"""
+_LIVE = "(expires IS NULL OR expires > ?)"
+
+
+class SqlKeys:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def get(self, key: str, now: float) -> Value | None:
+        return await self._writer.run(lambda db: _get(db, key, now))
+
+    async def set(
+        self, key: str, data: bytes, now: float, *, version: int | None = None, expires: float | None = None
+    ) -> int:
+        return await self._writer.run(lambda db: _set(db, key, data, now, version, expires))
+
+    async def delete(self, key: str, now: float, *, version: int | None = None) -> bool:
+        return await self._writer.run(lambda db: _delete(db, key, now, version))
+
+    async def scan(self, prefix: str, now: float, limit: int = 1000) -> list[tuple[str, Value]]:
+        rows = (
+            f"SELECT key, data, version, expires FROM keys WHERE substr(key, 1, ?) = ? AND key >= ? AND {_LIVE}"
+            " ORDER BY key LIMIT ?"
+        )
+        values = (len(prefix), prefix, prefix, now, limit)
+        return await self._writer.run(lambda db: [(row[0], Value(*row[1:])) for row in db.execute(rows, values)])
+
+
+def _get(db: Transaction, key: str, now: float) -> Value | None:
+    row = db.execute(f"SELECT data, version, expires FROM keys WHERE key = ? AND {_LIVE}", (key, now)).fetchone()
+    return None if row is None else Value(*row)
+
+
+def _check(db: Transaction, key: str, now: float, version: int | None) -> Value | None:
+    db.lock(f"key {key}")
+    found = _get(db, key, now)
+    has = 0 if found is None else found.version
+    if version is not None and version != has:
+        raise Stale(f"the key {key} has {f'version {has}' if has else 'no value'}, not version {version}")
+    return found
+
+
+def _set(db: Transaction, key: str, data: bytes, now: float, version: int | None, expires: float | None) -> int:
+    if version is not None:
+        _check(db, key, now, version)
+    made = db.next_version()
+    db.execute(
+        "INSERT INTO keys (key, data, version, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
+        " SET data = excluded.data, version = excluded.version, expires = excluded.expires",
+        (key, data, made, expires),
+    )
+    return made
+
+
+def _delete(db: Transaction, key: str, now: float, version: int | None) -> bool:
+    found = _check(db, key, now, version)
+    db.execute("DELETE FROM keys WHERE key = ?", (key,))
+    return found is not None

@@ -1,0 +1,1 @@
+"""What starts invocations: one folder a kind."""

@@ -1,0 +1,1 @@
+"""Functions called by events of the project's own bus."""

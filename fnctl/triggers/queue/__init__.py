@@ -1,0 +1,1 @@
+"""Calls that are accepted now and made later: from the store, as often as their function's rule says."""

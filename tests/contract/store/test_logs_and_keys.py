@@ -1,0 +1,75 @@
+"""What every store keeps of its word about logs and keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fnctl.store.port import Entry, Stale, Value
+from tests.contract.store.conftest import OpenStore
+
+NOW = 1_000.0
+
+
+def test_a_log_grows_only_where_its_end_is_known(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            assert await store.logs.append("run", 0, [b"one", b"two"], NOW) == 2
+            with pytest.raises(Stale, match="has 2 entries, not 1"):
+                await store.logs.append("run", 1, [b"other"], NOW)
+            assert await store.logs.append("run", 2, [b"three"], NOW + 1) == 3
+            assert await store.logs.read("run", after=1) == [Entry(2, NOW, b"two"), Entry(3, NOW + 1, b"three")]
+            assert await store.logs.read("another") == []
+
+    asyncio.run(story())
+
+
+def test_of_many_who_append_after_the_same_entry_one_wins(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            tries = [store.logs.append("run", 0, [b"%d" % number], NOW) for number in range(50)]
+            told = await asyncio.gather(*tries, return_exceptions=True)
+            assert [each for each in told if not isinstance(each, Stale)] == [1]
+            assert len(await store.logs.read("run")) == 1
+
+    asyncio.run(story())
+
+
+def test_a_key_changes_only_from_the_version_that_is_named(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            first = await store.keys.set("k", b"1", NOW, version=0)
+            with pytest.raises(Stale):
+                await store.keys.set("k", b"2", NOW, version=0)
+            second = await store.keys.set("k", b"2", NOW, version=first)
+            assert await store.keys.get("k", NOW) == Value(b"2", second)
+            assert await store.keys.delete("k", NOW, version=second)
+            third = await store.keys.set("k", b"3", NOW, version=0)
+            assert third not in (first, second)
+
+    asyncio.run(story())
+
+
+def test_a_key_that_expired_is_not_there(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            await store.keys.set("k", b"1", NOW, expires=NOW + 5)
+            assert await store.keys.get("k", NOW + 4.9) is not None
+            assert await store.keys.get("k", NOW + 5) is None
+            assert not await store.keys.delete("k", NOW + 5)
+            await store.keys.set("k", b"2", NOW + 6, version=0)
+            assert await store.keys.get("k", NOW + 6) is not None
+
+    asyncio.run(story())
+
+
+def test_keys_of_a_prefix_come_in_order(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            for key in ("b/2", "a", "b/1", "b/é", "c"):
+                await store.keys.set(key, key.encode(), NOW)
+            assert [key for key, _ in await store.keys.scan("b/", NOW)] == ["b/1", "b/2", "b/é"]
+            assert [key for key, _ in await store.keys.scan("b/", NOW, limit=1)] == ["b/1"]
+
+    asyncio.run(story())

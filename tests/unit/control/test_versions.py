@@ -1,0 +1,91 @@
+"""The versions that a folder has served: numbers are given once, nothing is lost, and back means what was before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fnctl.builder import record
+from fnctl.control import versions
+from fnctl.control.versions import KEPT, History, Version
+from fnctl.errors import NotFound, ReleaseError
+
+
+def version(word: str) -> Version:
+    digest = f"sha256:{word}"
+    return Version(0, 1.0, f"r.io/shop@{digest}", digest, "fnctl/sandbox:1", {"web": f"sha256:bundle-{word}"}, {})
+
+
+def deployed(*words: str) -> History:
+    history = History()
+    for word in words:
+        history, _ = history.having(version(word))
+    return history
+
+
+def test_each_release_has_one_number_however_often_it_comes() -> None:
+    history = deployed("a", "b", "a", "c")
+    assert [(each.number, each.digest) for each in history.versions] == [
+        (1, "sha256:a"),
+        (2, "sha256:b"),
+        (3, "sha256:c"),
+    ]
+    assert history.current == 3
+    assert history.back().number == 1
+
+
+def test_going_back_twice_comes_back() -> None:
+    history = deployed("a", "b")
+    back = history.pointing(history.back().number)
+    assert (back.current, back.back().number) == (1, 2)
+    assert back.pointing(1) is back
+
+
+def test_going_back_needs_something_before() -> None:
+    for history in (History(), deployed("a")):
+        with pytest.raises(NotFound):
+            history.back()
+    with pytest.raises(NotFound, match="no version 9") as told:
+        deployed("a", "b").find(9)
+    assert "1, 2" in (told.value.hint or "")
+
+
+def test_old_versions_go_but_not_the_current_nor_a_number() -> None:
+    history = deployed(*(f"v{at}" for at in range(KEPT + 5)))
+    assert [each.number for each in history.versions] == list(range(6, KEPT + 6))
+    far = deployed("a").pointing(1)
+    for at in range(KEPT + 5):
+        far, _ = far.having(version(f"n{at}"))
+        far = far.pointing(1)
+    assert far.now() is not None
+    assert far.having(version("next"))[1].number == KEPT + 7
+
+
+def test_a_release_that_comes_again_is_known_by_its_newest_name() -> None:
+    moved = replace(version("a"), name="other.io/shop@sha256:a")
+    history, same = deployed("a", "b").having(moved)
+    assert (same.number, same.name) == (1, "other.io/shop@sha256:a")
+    assert history.find(1).name == same.name
+
+
+def test_it_is_written_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "versions.json"
+    assert versions.read(file) == History()
+    versions.write(file, deployed("a", "b"))
+    assert versions.read(file) == deployed("a", "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["versions.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 9}', '{"format": 1, "versions": [{}], "current": 1}'])
+def test_what_cannot_be_read_is_told_and_not_overwritten(text: str, tmp_path: Path) -> None:
+    (tmp_path / "versions.json").write_text(text)
+    with pytest.raises(ReleaseError):
+        versions.read(tmp_path / "versions.json")
+
+
+def test_bundles_of_versions_are_in_use(tmp_path: Path) -> None:
+    (tmp_path / "p" / "releases").mkdir(parents=True)
+    versions.write(tmp_path / "p" / "versions.json", deployed("a", "b"))
+    assert record.digests_in_use(tmp_path) == {"sha256:bundle-a", "sha256:bundle-b"}
