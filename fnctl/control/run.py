@@ -14,7 +14,7 @@ from typing import Any
 
 from fnctl.control.slots_folder import SlotsFolder
 from fnctl.dispatch.growth import Processors
-from fnctl.dispatch.invocation import QUEUE_S, Invocations
+from fnctl.dispatch.invocation import Invocations
 from fnctl.dispatch.reaper import Reaper
 from fnctl.dispatch.scheduler import Scheduler
 from fnctl.dispatch.site import Site
@@ -116,9 +116,7 @@ class Run:
         self.meter = Meter(self.pool.sandboxes.alive, self._logs)
         self.scheduler = Scheduler(self.pool, self._placement, self._logs.line, processors=Processors.of_machine())
         self._reaper = Reaper(self.scheduler.sites.values, self._memory_asleep_mb, time.monotonic)
-        self.invocations = Invocations(
-            self.scheduler, self.meter, Ticker(), self.services.explained, queue_s=self._pace.deadline(QUEUE_S)
-        )
+        self.invocations = Invocations(self.scheduler, self.meter, Ticker(), self.services.explained, pace=self._pace)
         self._supervisor = Supervisor(self.services, self.pool.call, self._name_services)
         self._asleep_mb = asleep_mb
         self._loop = asyncio.get_running_loop()

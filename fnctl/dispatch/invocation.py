@@ -19,6 +19,7 @@ from fnctl.dispatch.receipts import refused_receipt, served_receipt
 from fnctl.dispatch.ticker import Ticker
 from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError
 from fnctl.model import Function, SiteKey
+from fnctl.pace import Pace
 
 NEVER = math.inf
 # An invocation waits this long for an instance, or its function's `timeout` where that is longer: a start takes its
@@ -80,13 +81,18 @@ class Invocations:
         explained: Explained = lambda function, error, began: error,
         *,
         queue_s: float = QUEUE_S,
+        pace: Pace | None = None,
     ) -> None:
-        """`explained`: a function's failure, perhaps as that of something it depends on, since it `began`."""
+        """`explained`: a function's failure, perhaps as that of something it depends on, since it `began`.
+
+        `queue_s`: how long a call waits for an instance on a usual machine.
+        """
         self.explained = explained
         self.admission = admission
         self.ledger = ledger
         self.ticker = ticker
-        self.queue_s = queue_s
+        self._queue_s = queue_s
+        self._pace = pace or Pace()
         self.next_id = InvocationIds()
         self.active: dict[Invocation, None] = {}  # from their id to their receipt, in the order of their coming
         ticker.add(self._watch)
@@ -94,6 +100,11 @@ class Invocations:
     @property
     def in_flight(self) -> int:
         return len(self.active)
+
+    @property
+    def queue_s(self) -> float:
+        """At today's pace: who waits for a start must not be told of the queue while that start still has time."""
+        return self._pace.deadline(self._queue_s)
 
     def _watch(self, now: float) -> bool:
         for invocation in [each for each in self.active if each.deadline <= now]:

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
@@ -122,12 +122,27 @@ def forget(network: str) -> None:
     if unable() is not None:
         return
     bridge = bridge_name(network)
-    for family in families():
-        for table in ("raw", "filter"):
-            for line in run(family, ("-t", table, "-S")).splitlines():
-                words = shlex.split(line)
-                if words[:1] == ["-A"] and bridge in words:
-                    run(family, ("-t", table, "-D", *words[1:]))
+    for family, table in product(families(), ("raw", "filter")):
+        remove(bridge, family, table, run)
+
+
+def remove(bridge: str, family: int, table: str, run: Callable[[int, Sequence[str]], str]) -> None:
+    """Remove the table's rules that name this bridge.
+
+    The next run and the process that cleans up after a killed one may be at it at once: a rule that is gone when it is
+    its turn is as good as removed.
+    """
+
+    def there() -> list[list[str]]:
+        lines = map(shlex.split, run(family, ("-t", table, "-S")).splitlines())
+        return [words[1:] for words in lines if words[:1] == ["-A"] and bridge in words]
+
+    for rule in there():
+        try:
+            run(family, ("-t", table, "-D", *rule))
+        except EngineError:
+            if rule in there():
+                raise
 
 
 def families() -> list[int]:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 
 IMAGE = "fnctl/base:trixie"
 WAIT_S = 20.0
-SHORT_S = 1.0
+SHORT_S = 5.0  # the calls that are no fault have to be done in it, on a busy machine too
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_sandbox_whose_answer_is_lost_is_removed(
 
 def test_a_hanging_call_harms_no_later_one(engine: DockerEngine, line: Line, spec: SandboxSpec) -> None:
     line.faults.append(Fault(b"/containers/create", "hang"))
-    with pytest.raises(EngineError, match="within 1 s"):
+    with pytest.raises(EngineError, match=f"within {SHORT_S:g} s"):
         engine.create(spec)
 
     info = engine.inspect(engine.create(spec))

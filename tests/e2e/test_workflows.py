@@ -146,6 +146,7 @@ def test_a_service_that_is_killed_goes_on_with_its_runs(source: Path) -> None:
         with rig.running(desk, warm=1) as doomed:
             id = begun(desk, "order", '{"n": 1}')
             until(lambda: len(shown(desk, id)["steps"]) == 2, "the step that waits")
+            until(lambda: done(desk, "reserve") == 1, "the line of the first step, which a kill may lose")
             doomed.process.kill()
             doomed.process.wait()
         until(lambda: not desk.containers(), "no container to be left")

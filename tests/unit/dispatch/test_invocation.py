@@ -20,6 +20,7 @@ from fnctl.dispatch.receipts import served_receipt
 from fnctl.dispatch.ticker import Ticker
 from fnctl.errors import FnctlError, FunctionError, NotFound, QueueFull
 from fnctl.model import Function, Receipt, SiteKey, StartKind
+from fnctl.pace import Pace
 from fnctl.sandbox.connection import DataConnection
 from tests.support.turning import until
 
@@ -255,6 +256,13 @@ def test_a_queue_timeout_leaves_the_queue() -> None:
         assert (world.ledger.receipts[0].instance, world.at_rest()) == (None, True)
 
     play(scene)
+
+
+def test_who_waits_for_a_start_waits_at_the_pace_at_which_starts_go() -> None:
+    pace = Pace()
+    invocations = Invocations(FakeAdmission(), FakeLedger(), Ticker(), queue_s=15, pace=pace)
+    pace.missed()
+    assert invocations.queue_s == 30
 
 
 def test_the_functions_timeout_is_told_to_its_instance() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from fnctl.engine import host_rules
 from fnctl.engine.host_rules import Rule, bridge_name, resolvers, rules
 from fnctl.engine.port import Guard
+from fnctl.errors import EngineError
 
 BOTH = Guard()
 
@@ -72,3 +75,26 @@ def test_name_servers_are_those_of_the_machine_but_its_loopback(tmp_path: Path) 
 def test_a_rule_says_where_it_goes() -> None:
     assert Rule("raw", "PREROUTING", ("-i", "b")).table in ("raw", "filter")
     assert "egress: {host: true, link_local: true}" in host_rules.HINT
+
+
+def test_a_rule_that_somebody_else_removed_meanwhile_is_as_good_as_removed() -> None:
+    there = ["-A FORWARD -i b -j REJECT", "-A FORWARD -i other -j REJECT"]
+
+    def other_was_first(family: int, words: Sequence[str]) -> str:
+        if words[2] == "-D":
+            there.remove(f"-A {shlex.join(words[3:])}")
+            raise host_rules.cannot("Bad rule")
+        return "\n".join(there)
+
+    host_rules.remove("b", 4, "filter", other_was_first)
+    assert there == ["-A FORWARD -i other -j REJECT"]
+
+
+def test_a_rule_that_stays_is_an_error() -> None:
+    def stubborn(family: int, words: Sequence[str]) -> str:
+        if words[2] == "-D":
+            raise host_rules.cannot("Permission denied")
+        return "-A FORWARD -i b -j REJECT"
+
+    with pytest.raises(EngineError, match="Permission denied"):
+        host_rules.remove("b", 4, "filter", stubborn)
