@@ -15,6 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import homes
+
 # How long one example takes is no property of the code, but of the machine and what else runs on it.
 hypothesis.settings.register_profile(
     "fnctl", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
@@ -69,11 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, lambda number, frame: None)
     if is_worker(config):
         config.option.basetemp = tempfile.mkdtemp(prefix="t-")
+    else:
+        homes.share()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if is_worker(config):
         shutil.rmtree(config.option.basetemp, ignore_errors=True)
+    else:
+        homes.unshare()
 
 
 def shuffle(items: list[pytest.Item], seed: int) -> None:

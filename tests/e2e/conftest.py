@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import local_apps
+from tests.support import homes
 from tests.support.ports import free_port
 
 LANGUAGES = ("express", "flask")
@@ -25,7 +26,11 @@ SERVED = [
 def demo_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a `fnctl run` of the demo, made by `fnctl init`. Its state is in a folder of its own."""
     place = tmp_path_factory.mktemp("demo")
-    environment = {**os.environ, "FNCTL_HOME": str(place / "home"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "FNCTL_HOME": str(homes.made(place / "home")),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     fnctl = [sys.executable, "-m", "fnctl.cli.main"]
     project = place / "project"
     subprocess.run([*fnctl, "init", str(project), "--template", "demo"], env=environment, check=True, timeout=60)

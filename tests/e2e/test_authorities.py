@@ -64,7 +64,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(tmp_path: Path) -> Non
     (folder / "f/n.js").write_text(NODE)
     (folder / "f/p.py").write_text(PYTHON)
     (folder / "fnctl.yaml").write_text(FILE)
-    with rig.desk(folder) as desk, rig.running(desk, warm=2) as fnctl:
+    with rig.desk(folder, apart=True) as desk, rig.running(desk, warm=2) as fnctl:
         for name in ("node", "python"):
             assert fnctl.call(name).body == b"believed"
         assert fnctl.call("node-without").body != b"believed"

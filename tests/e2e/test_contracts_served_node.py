@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import homes
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -118,7 +119,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     project.mkdir()
     for name, text in {**FILES, "package.json": json.dumps(PACKAGES), "fnctl.yaml": configuration()}.items():
         (project / name).write_text(text)
-    environment = {**os.environ, "FNCTL_HOME": str(place / "home"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "FNCTL_HOME": str(homes.made(place / "home")),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     running = Served(free_port(), project, environment)
     running.fnctl("run", "--port", str(running.port), "--detach")  # may have to make images
     yield running

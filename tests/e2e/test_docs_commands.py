@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import homes
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -267,6 +268,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for all pages, with a home, a `fnctl` command and a folder for each page. Short, since sockets lie deep
     below it."""
     folder = tmp_path_factory.mktemp("d")
+    homes.made(folder / "h")
     command = folder / "bin" / "fnctl"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m fnctl.cli.main "$@"\n')

@@ -47,7 +47,7 @@ def used(desk: Desk) -> str:
 
 
 def test_renamed_named_and_pruned(tmp_path: Path) -> None:
-    with rig.desk() as desk:
+    with rig.desk(apart=True) as desk:
         (desk.project / "fnctl.yaml").write_text(PROJECT)
         first = used(desk)
         renamed = replace(desk, project=desk.project.rename(desk.project.with_name("renamed")))
@@ -76,7 +76,7 @@ def test_renamed_named_and_pruned(tmp_path: Path) -> None:
 
 
 def test_what_another_home_made_is_named_before_it_goes() -> None:
-    with rig.desk() as desk, rig.desk() as other:
+    with rig.desk(apart=True) as desk, rig.desk(apart=True) as other:
         assert other.fnctl("ps").returncode != 0
         name = f"fnctl-test-{os.getpid()}"
         docker(

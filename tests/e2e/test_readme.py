@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import homes
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -46,7 +47,7 @@ def environment(folder: Path, port: str) -> dict[str, str]:
     command.chmod(0o755)
     return {
         **os.environ,
-        "FNCTL_HOME": str(folder / "h"),
+        "FNCTL_HOME": str(homes.made(folder / "h")),
         "FNCTL_PORT": port,
         "PYTHONPATH": str(ROOT),
         "PATH": f"{command.parent}:{os.environ['PATH']}",

@@ -30,7 +30,7 @@ functions:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Desk]:
-    with rig.desk() as made:
+    with rig.desk(apart=True) as made:
         yield made
 
 

@@ -21,6 +21,7 @@ from docker import APIClient
 from docker.utils import kwargs_from_env
 
 from fnctl.records.reader import read
+from tests.support import homes
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -219,12 +220,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def desk(source: Path = FUNCTIONS, **environment: str) -> Iterator[Desk]:
-    """A copy of a project and a home, both gone afterwards. Short names: paths of sockets are bounded."""
+def desk(source: Path = FUNCTIONS, *, apart: bool = False, **environment: str) -> Iterator[Desk]:
+    """A copy of a project and a home, both gone afterwards. Short names: paths of sockets are bounded.
+
+    The home has what other tests installed, unless it is to be `apart`.
+    """
     with tempfile.TemporaryDirectory(prefix="fnctl-") as folder:
         project = Path(folder) / "project"
         shutil.copytree(source, project)
-        made = Desk(project, Path(folder) / "home", environment)
+        home = Path(folder) / "home"
+        made = Desk(project, home if apart else homes.made(home), environment)
         try:
             yield made
         finally:

@@ -16,6 +16,7 @@ from fnctl.engine.docker import DockerEngine
 from fnctl.progress import Silent
 from tests.contract.agents.packages import built
 from tests.contract.agents.sandbox_host import Sandboxes, SandboxHost, running
+from tests.support import homes
 
 RUNTIMES = ("node24", "php8.4", "python3.13")
 
@@ -97,7 +98,7 @@ def workshop(
     """workshop(runtime, (manifest's name, its text)) → a folder with these dependencies."""
     place = tmp_path_factory.mktemp("packages")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FNCTL_HOME", str(place / "home"))
+        patch.setenv("FNCTL_HOME", str(homes.made(place / "home")))
 
         def packages(runtime: str, manifest: tuple[str, str]) -> Path:
             folder = place / f"{runtime}-{len(list(place.iterdir()))}"
