@@ -37,8 +37,9 @@ soak: setup ## Run calls, chaos and hostile bytes for hours, with a printed seed
 faults: setup test-setup ## Run all of tests/faults, shuffled, and attacks at length (SEED: repeats one; SEEDS: how many times)
 	@for round in $$(seq $(SEEDS)); do \
 	  export SEED=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$SEED"; \
-	  TRIES=200 PAIRS=5000 FRAMES=100000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
+	  TRIES=200 PAIRS=5000 FRAMES=100000 STEPS=1000000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
 	    tests/faults tests/contract/store/test_queue_rules.py tests/unit/sandbox/test_frames.py \
+	    tests/unit/dispatch/test_interleavings.py \
 	    tests/unit/triggers/test_answers.py $(ARGS) || exit 1; unset SEED; \
 	done
 

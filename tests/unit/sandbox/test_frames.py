@@ -19,7 +19,7 @@ from fnctl.sandbox.lifecycle import Death, State
 from fnctl.sandbox.link import Channel, SocketLink
 from fnctl.sandbox.loading import Code
 
-FRAMES = int(os.environ.get("FRAMES", "10000"))  # `make faults` plays ten times as many
+FRAMES = int(os.environ.get("FRAMES", "4000"))  # `make faults` plays 100,000
 SEED = int(os.environ.get("SEED", "1"))
 TURN = 200  # frames that one loop plays
 RUNTIME = RuntimeSpec("node24", "node", "24.0.0", Path("/nowhere"), ("/opt/agent",))

@@ -23,7 +23,7 @@ from fnctl.triggers.http.limits import Limits
 from fnctl.triggers.http.state import GatewayState
 from fnctl.triggers.http.upstream import Upstream
 
-FRAMES = int(os.environ.get("FRAMES", "10000"))  # `make faults` plays ten times as many
+FRAMES = int(os.environ.get("FRAMES", "4000"))  # `make faults` plays 100,000
 SEED = int(os.environ.get("SEED", "1"))
 TURN = 500
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
