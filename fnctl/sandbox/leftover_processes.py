@@ -10,6 +10,8 @@ LIMIT = 32
 # Counting is one read, but the kernel puts a list together for it, and a busy instance comes to rest thousands of times
 # a second.
 LOOK_S = 1.0
+# A server of several processes listens first and starts its workers then.
+WORKERS_S = 10.0
 
 
 class LeftoverProcesses:
@@ -18,17 +20,29 @@ class LeftoverProcesses:
     Of a sandbox whose usage cannot be read (a remote engine) nothing is known, and nothing is too many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workers_s: float = 0.0) -> None:
+        """`workers_s`: what it starts for so long after it has loaded is its own as well, and what is there at the
+        first look however late that is; up to LIMIT more."""
+        self._workers_s = workers_s
+        self._starting = workers_s > 0
         self._own = 0
+        self._own_at_most = 0
+        self._started_by = 0.0
         self.look_at = 0.0  # when the next look is due
         self.count = 0  # at the last look
 
-    def loaded(self, usage: Usage | None) -> None:
+    def loaded(self, usage: Usage | None, now: float) -> None:
         self._own = usage.processes() if usage is not None else 0
+        self._own_at_most = self._own + LIMIT
+        self._started_by = now + self._workers_s
 
     def too_many(self, usage: Usage | None, now: float) -> bool:
         """Look, with no invocation inside."""
         self.look_at = now + LOOK_S
         if usage is not None:
-            self.count = max(0, usage.processes() - self._own)
+            there = usage.processes()
+            if self._starting:
+                self._own = max(self._own, min(there, self._own_at_most))
+                self._starting = now < self._started_by
+            self.count = max(0, there - self._own)
         return self.count > LIMIT

@@ -9,7 +9,7 @@ from typing import Any
 from fnctl.errors import FnctlError
 from fnctl.model import Function
 from fnctl.sandbox.connection import DataConnection
-from fnctl.sandbox.leftover_processes import LeftoverProcesses
+from fnctl.sandbox.leftover_processes import WORKERS_S, LeftoverProcesses
 from fnctl.sandbox.lifecycle import Death, State
 from fnctl.sandbox.serving import ENDING, Served, Serving
 
@@ -30,7 +30,7 @@ class Resident(Serving):
         self._carried: dict[DataConnection, str] = {}  # the last invocation of each
         self._late: set[str] = set()  # those before, of which lines may still come; when full, the older half goes
         self._later: set[str] = set()
-        self._leftovers = LeftoverProcesses()
+        self._leftovers = LeftoverProcesses(WORKERS_S if function.command else 0.0)
 
     @property
     def leftover_processes(self) -> int:
@@ -89,7 +89,7 @@ class Resident(Serving):
         return self._leftovers.too_many(self._instance.usage, self.idle_since)
 
     def loaded(self, message: Mapping[str, Any]) -> None:
-        self._leftovers.loaded(self._instance.usage)
+        self._leftovers.loaded(self._instance.usage, self._clock())
 
     def settle(self) -> None:
         if self._instance.held or not self._life.takes_requests:
