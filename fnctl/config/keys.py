@@ -66,10 +66,10 @@ class DurableEntry(Entry):
 
     timeout: Duration = Field(
         default=DURABLE["timeout_s"],
-        description="Of a whole execution, whatever it waits for (`timeout`: one invocation).",
+        description="Time limit of a whole execution, with waiting. The function's `timeout` limits one invocation.",
     )
     retention: Duration = Field(
-        default=DURABLE["keep_s"], description="How long an execution that has ended can be looked at."
+        default=DURABLE["keep_s"], description="How long an execution can be shown after its end."
     )
 
 
@@ -83,14 +83,14 @@ class ScaleEntry(Entry):
 
 
 class JwtEntry(Entry):
-    """JSON Web Tokens that are believed."""
+    """JSON Web Tokens to accept."""
 
     jwks: str = Field(
-        description="A file with the issuer's public keys (JWKS, RFC 7517), from the folder of this file.",
+        description="A file with the issuer's public keys (JWKS, RFC 7517), relative to this file.",
         examples=["./jwks.json"],
     )
-    issuer: str | None = Field(default=None, description="The `iss` that a token must carry; any where left out.")
-    audience: str | None = Field(default=None, description="The `aud` that a token must carry; any where left out.")
+    issuer: str | None = Field(default=None, description="The `iss` that a token must have (default: any).")
+    audience: str | None = Field(default=None, description="The `aud` that a token must have (default: any).")
 
 
 class AuthEntry(Entry):
@@ -100,7 +100,7 @@ class AuthEntry(Entry):
 
 
 class EgressEntry(Entry):
-    """Addresses that functions with `network: egress` are kept from unless a project allows them."""
+    """Addresses that functions with `network: egress` cannot reach unless the project allows them."""
 
     host: bool = Field(
         default=False, description="Allow this machine's own addresses, and so every program that listens on them."
@@ -174,9 +174,9 @@ class FunctionEntry(Entry):
     )
     warmup: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")] | None = Field(
         default=None,
-        description="The path of a GET request that the code answers as the end of its load, before any other: what a "
-        "first request does only once is done by then. With `model: ephemeral` that is before processes are forked, so "
-        "each has it. Not an invocation: it has no receipt.",
+        description="The path of a GET request that the code answers at the end of its load, before any other, so that "
+        "the one-time work of a first request is done. With `model: ephemeral`, it comes before processes are forked, "
+        "so each of them benefits. It is not an invocation: it has no receipt.",
         examples=["/health"],
     )
     timeout: Duration = Field(
@@ -185,7 +185,7 @@ class FunctionEntry(Entry):
     )
     idle: Duration = Field(
         default=FUNCTION["idle_s"],
-        description="How long a response that has begun, or a WebSocket, may be silent; then it is cut off.",
+        description="How long a response that has begun, or a WebSocket, can be silent; then it is cut off.",
     )
     max_duration: Duration | None = Field(
         default=None,
@@ -211,8 +211,8 @@ class FunctionEntry(Entry):
     )
     max_body: Size | None = Field(
         default=None,
-        description="Maximum size of a request's body (default: 16m); then the response is 413. A larger body is "
-        "passed on as it comes, and takes no memory of the gateway.",
+        description="Maximum size of a request's body (default: 16m); then the response is 413. A large body is "
+        "streamed, and takes no memory of the gateway.",
         examples=["2g"],
     )
     queue: Count = Field(
@@ -230,14 +230,14 @@ class FunctionEntry(Entry):
         default=FUNCTION["keep_s"],
         ge=0,
         description="How long an instance sleeps after `idle_timeout` before it ends: the code stays loaded, memory "
-        "that is not needed is given back, and a request is answered within milliseconds. It ends earlier where the "
-        "memory is needed for others (`--pool-memory`). `0s`: it ends at `idle_timeout`.",
+        "that is not needed is given back, and a request is answered within milliseconds. It ends earlier if other "
+        "instances need the memory (`--pool-memory`). `0s`: it ends at `idle_timeout`.",
     )
     stop_grace: Duration = Field(
         default=FUNCTION["stop_grace_s"],
         ge=0,
-        description="How long a resident program may take to end after SIGTERM, before it is killed: when it was idle "
-        "for too long, is replaced by a new version, or `fnctl run` stops. `0s`: it is killed at once.",
+        description="How long a resident program has to end after SIGTERM, before it is killed: when it has slept for "
+        "`keep`, is replaced by a new version, or `fnctl run` stops. `0s`: it is killed at once.",
     )
     network: Network = Field(
         default=Network.NONE,
@@ -245,23 +245,24 @@ class FunctionEntry(Entry):
     )
     egress: EgressEntry = Field(
         default=EgressEntry(),
-        description="With `network: egress`: what else can be reached. Without it, these addresses are refused.",
+        description="With `network: egress`: allow more addresses. By default, connections to these are refused.",
     )
     ca: str | None = Field(
         default=None,
-        description="Certificate authorities to trust beside the public ones: a file (PEM), relative to this file, or "
-        "`host`: those that this machine trusts, as builds do. Programs find them by `SSL_CERT_FILE` and its like.",
+        description="Certificate authorities to trust in addition to the public ones: a file (PEM), relative to this "
+        "file, or `host`: those that this machine trusts. Programs find them through `SSL_CERT_FILE` and similar "
+        "variables.",
         examples=["./company-ca.pem", "host"],
     )
     triggers: list[TriggerEntry] = Field(
-        default=[], description="Routes to the function. Default: `NAME.localhost` and `/NAME/`."
+        default=[], description="What calls the function. Default: HTTP, at `NAME.localhost` and `/NAME/`."
     )
     deferred: AsyncEntry = Field(
-        default=AsyncEntry(), alias="async", description="How calls are made that are accepted now and made later."
+        default=AsyncEntry(), alias="async", description="Rules for asynchronous calls: accepted now, made later."
     )
     durable: bool | DurableEntry = Field(
         default=False,
-        description="Whether each call is an execution that outlives its process: AWS Lambda's durable functions.",
+        description="Make each call an execution that outlives its process, for AWS Lambda's durable functions.",
         examples=[True, {"timeout": "30d", "retention": "14d"}],
     )
     calls: list[Name] | None = Field(
@@ -271,8 +272,9 @@ class FunctionEntry(Entry):
     )
     auth: Literal[Auth.NONE, Auth.KEY, Auth.HMAC] | AuthEntry = Field(
         default=Auth.NONE,
-        description="What a caller must show: `none`; `key`: a key of `fnctl key add`; `hmac`: a request signed with "
-        "one (RFC 9421); `jwt`: a token of an issuer. Refused requests (401, 403) reach no instance.",
+        description="The credential that a caller needs: `none`; `key`: a key of `fnctl key add`; `hmac`: a request "
+        "signed with such a key (RFC 9421); `jwt`: a token of an issuer. Refused requests (401, 403) reach no "
+        "instance.",
         examples=["key", {"jwt": {"jwks": "./jwks.json", "issuer": "https://issuer.example"}}],
     )
 
@@ -280,7 +282,7 @@ class FunctionEntry(Entry):
 class ServiceEntry(Entry):
     """A stateful service: a container with a volume, which runs as long as `fnctl run`."""
 
-    type: Name = Field(description="What it is; the folders of `layers/` with a `service.yaml` say which there are.")
+    type: Name = Field(description="The type of service: a folder of `layers/` with a `service.yaml`.")
 
 
 class SecretEntry(Entry):
@@ -309,8 +311,8 @@ class ProjectFile(Entry):
     )
     store: StoreUrl | None = Field(
         default=None,
-        description="Where deferred calls, timers and other state are kept (default: a file of the project). The URL "
-        "of a Postgres database, which several machines that run the project may share. Needs `fnctl[postgres]`.",
+        description="Where asynchronous calls, timers and other state are stored (default: a file of the project). The "
+        "URL of a Postgres database, which several machines can share. Needs `fnctl[postgres]`.",
         examples=["postgres://fnctl:${DB_PASSWORD}@db.internal/fnctl"],
     )
     include: list[str] = Field(
@@ -326,7 +328,7 @@ class ProjectFile(Entry):
     )
     secrets: dict[SecretName, SecretEntry] = Field(default={}, description="The secrets, by name.")
     queues: dict[QueueName, NamedQueueEntry] = Field(
-        default={}, description="Rules of named queues. A queue that a trigger names is there without an entry."
+        default={}, description="Rules of named queues. A queue that a trigger names needs no entry here."
     )
 
 
@@ -344,6 +346,9 @@ def json_schema(services: Mapping[str, ServiceType]) -> dict[str, Any]:
     properties["idle_timeout"]["default"] = f"{FUNCTION['idle_timeout_s']:g}s"
     properties["keep"]["default"] = f"{FUNCTION['keep_s'] / 60:g}m"
     properties["tmp"]["default"] = f"{FUNCTION['tmp_mb']}m"
+    durable = made["$defs"]["DurableEntry"]["properties"]
+    durable["timeout"]["default"] = f"{DURABLE['timeout_s'] / 86_400:g}d"
+    durable["retention"]["default"] = f"{DURABLE['keep_s'] / 86_400:g}d"
     late = made["$defs"]["AsyncEntry"]["properties"]
     late["backoff"]["default"] = f"{ASYNC['backoff_s']:g}s"
     late["max_age"]["default"] = f"{ASYNC['max_age_s'] / 3600:g}h"

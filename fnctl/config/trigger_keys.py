@@ -13,6 +13,7 @@ from fnctl.model import BrokerTrigger, Missed, Overlap, QueueTrigger
 TRIGGER: dict[str, Any] = {each.name: each.default for each in fields(QueueTrigger)}
 BROKER: dict[str, Any] = {each.name: each.default for each in fields(BrokerTrigger)}
 Text = Annotated[str, StringConstraints(pattern=r"^[!-~]{0,250}$")]  # a name that brokers take
+PATH = "The path of the POST request that a web app gets."
 
 
 class HttpEntry(Entry):
@@ -35,38 +36,41 @@ class TimerEntry(Entry):
 
     cron: str | None = Field(
         default=None,
-        description="A cron expression of five fields, as Debian's cron has it (six: seconds first).",
+        description="A cron expression with five fields, as for Debian's cron (with six: seconds first).",
         examples=["0 3 * * *", "*/5 * * * MON-FRI"],
     )
     timezone: str = Field(
         default="UTC", description="The time zone of `cron`, by its IANA name.", examples=["Europe/Berlin"]
     )
-    every: Duration | None = Field(default=None, description="Once every so often, counted from 1970-01-01T00:00Z.")
+    every: Duration | None = Field(default=None, description="An interval, counted from 1970-01-01T00:00Z.")
     at: str | None = Field(
-        default=None, description="Once, at this time, with its offset.", examples=["2027-01-31T09:00:00Z"]
+        default=None, description="One time, with its UTC offset.", examples=["2027-01-31T09:00:00Z"]
     )
-    name: Name | None = Field(default=None, description="What logs and the event call it (default: the function).")
-    path: Path = Field(default="/", description="Where a web app gets the request, a POST.")
+    name: Name | None = Field(
+        default=None, description="The timer's name in logs and in the event (default: the function's)."
+    )
+    path: Path = Field(default="/", description=PATH)
     missed: Missed = Field(
         default=Missed.ONE,
-        description="For times at which nothing ran: `skip` them, make `one` call for all, or `all` the calls.",
+        description="For times at which `fnctl run` was not running: `skip` them, make `one` call for all, or `all` "
+        "calls.",
     )
     overlap: Overlap = Field(
         default=Overlap.FORBID,
-        description="Where the call before has not ended: `forbid` makes no call, `allow` makes one beside it, "
-        "`replace` ends the one before.",
+        description="If the previous call has not ended: `forbid` makes no call, `allow` makes another one, `replace` "
+        "cancels the previous one.",
     )
 
 
 class EventEntry(Entry):
-    """CloudEvents that are published on the project's bus."""
+    """CloudEvents of the project's bus."""
 
     filter: str = Field(
         default="",
-        description="Which events, in CESQL (default: all).",
+        description="An expression in CESQL that selects events (default: all).",
         examples=["type = 'order.paid' AND INT(amount) > 100"],
     )
-    path: Path = Field(default="/", description="Where the request goes.")
+    path: Path = Field(default="/", description=PATH)
 
 
 class QueueEntry(Entry):
@@ -75,14 +79,16 @@ class QueueEntry(Entry):
     name: QueueName = Field(
         description="The queue. Names that end in `.fifo` keep the order within each group.", examples=["jobs"]
     )
-    batch: Count = Field(default=TRIGGER["batch"], ge=1, le=10_000, description="Messages in one call, at most.")
+    batch: Count = Field(
+        default=TRIGGER["batch"], ge=1, le=10_000, description="Maximum number of messages in one call."
+    )
     window: Duration = Field(
         default=TRIGGER["window_s"], le=300, description="How long a batch that is not full waits for more messages."
     )
     concurrency: Count = Field(
-        default=TRIGGER["concurrency"], ge=1, le=10_000, description="Batches of this queue at once."
+        default=TRIGGER["concurrency"], ge=1, le=10_000, description="Batches of this queue that run at the same time."
     )
-    path: Path = Field(default="/", description="Where a web app gets the request, a POST.")
+    path: Path = Field(default="/", description=PATH)
 
 
 class RedisEntry(Entry):
@@ -91,11 +97,11 @@ class RedisEntry(Entry):
     url: Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://")] = Field(
         description="The server.", examples=["redis://127.0.0.1:6379/0", "rediss://user:${REDIS_PASSWORD}@example.org"]
     )
-    stream: Text = Field(description="The stream; it is made if it is not there.", examples=["orders"])
+    stream: Text = Field(description="The stream; created if it does not exist.", examples=["orders"])
     group: Text = Field(
-        default="fnctl", description="The consumer group; it begins with what is added after its making."
+        default="fnctl", description="The consumer group. A new one starts with entries that are added later."
     )
-    path: Path = Field(default="/", description="Where a web app gets the request, a POST.")
+    path: Path = Field(default="/", description=PATH)
 
 
 class NatsEntry(Entry):
@@ -107,14 +113,14 @@ class NatsEntry(Entry):
     subject: Text = Field(description="The subject, wildcards allowed.", examples=["orders.*"])
     stream: Text = Field(
         default="",
-        description="The JetStream stream: messages come at least once. Without it, at most once, and none of those "
-        "that were sent while `fnctl run` was away.",
+        description="The JetStream stream: messages are delivered at least once. Without a stream: at most once, and "
+        "not those that are sent while `fnctl run` is not running.",
     )
     group: Text = Field(
         default="",
-        description="The queue group; with `stream`, the durable consumer (default: `fnctl-` and the function).",
+        description="The queue group; with `stream`, the durable consumer (default: `fnctl-` and the function's name).",
     )
-    path: Path = Field(default="/", description="Where a web app gets the request, a POST.")
+    path: Path = Field(default="/", description=PATH)
 
 
 class MqttEntry(Entry):
@@ -124,8 +130,8 @@ class MqttEntry(Entry):
         description="The server.", examples=["mqtt://127.0.0.1:1883"]
     )
     topic: Text = Field(description="The topic filter.", examples=["sensors/+/temperature"])
-    qos: Count = Field(default=BROKER["qos"], ge=0, le=2, description="With 1 and 2, messages come at least once.")
-    path: Path = Field(default="/", description="Where a web app gets the request, a POST.")
+    qos: Count = Field(default=BROKER["qos"], ge=0, le=2, description="1 and 2: messages are delivered at least once.")
+    path: Path = Field(default="/", description=PATH)
 
 
 class TriggerEntry(Entry):
