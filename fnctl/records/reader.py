@@ -60,7 +60,7 @@ class News:
     more: int = 0
 
 
-def news(folder: Path, over: Callable[[float], bool], most: int) -> Iterator[News]:
+def news(folder: Path, over: Callable[[float], bool], most: int, every_s: float = POLL_S) -> Iterator[News]:
     """What is written from now on, for who looks on: at each look at most `most` successes, and as much again of all
     else. The others are counted without being parsed, so that a busy service pays little for it.
 
@@ -72,7 +72,7 @@ def news(folder: Path, over: Callable[[float], bool], most: int) -> Iterator[New
     try:
         last = False
         while not last:
-            last = over(POLL_S)
+            last = over(every_s)
             for path in _paths(folder, None):
                 cursors.setdefault(path, _Cursor(path))
             yield _look(cursors.values(), most)
