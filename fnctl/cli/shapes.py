@@ -51,6 +51,12 @@ _CALL = _of(
 _DEPLOYED = _of(
     {"version": WHOLE, "release": TEXT, **{key: _rows(TEXT) for key in ("added", "changed", "removed", "notes")}}
 )
+_VERSION = _of(
+    {
+        "version": WHOLE, "current": TRUTH, "aliases": _rows(TEXT), "deployed": TEXT, "release": TEXT,
+        "functions": {"type": "object"},
+    }
+)  # fmt: skip
 _STEP = _of({"name": TEXT, "kind": TEXT, "state": TEXT, "attempts": WHOLE, "began": NUMBER}, {"step": TEXT})
 _OPEN_RUN = _of({"run": TEXT, "workflow": TEXT, "state": TEXT, "wrong": _rows(TEXT), "functions": _rows(TEXT)})
 _TIMER = _of({"function": FUNCTION, "timer": TEXT, "next": NUMBER})
@@ -129,6 +135,9 @@ SHAPES: Mapping[str, Schema] = {
         **_of({"kind": TEXT, "function": FUNCTION, "t": NUMBER}, {"id": _or_null(TEXT), "text": TEXT}),
         "description": "One object a line. A receipt has the fields of receipt.md beside these.",
     },
+    "du": _rows(
+        _of({"kind": TEXT, "name": TEXT, "size_bytes": WHOLE, "held_by": _rows(TEXT), "removable": TRUTH})
+    ),
     "prune": _rows(_of({"kind": TEXT, "name": TEXT, "target": TEXT, "size_bytes": WHOLE})),
     "ps": _of(
         {
@@ -159,6 +168,7 @@ SHAPES: Mapping[str, Schema] = {
         }
     ),
     "pull": _of({"release": TEXT, "image": TEXT, "functions": _rows(_of({"function": FUNCTION, "digest": TEXT}))}),
+    "export compose": _of({"file": TEXT, "services": _rows(TEXT), "left_out": _rows(TEXT)}),
     "verify": _of(
         {
             "release": TEXT, "boms": WHOLE, "provenance": TRUTH, "signed": _or_null(TRUTH), "rebuilt": _or_null(TRUTH),
@@ -167,8 +177,11 @@ SHAPES: Mapping[str, Schema] = {
     ),
     "deploy": _DEPLOYED,
     "rollback": _DEPLOYED,
-    "releases": _rows(
-        _of({"version": WHOLE, "current": TRUTH, "deployed": TEXT, "release": TEXT, "functions": {"type": "object"}})
-    ),
+    "promote": _DEPLOYED,
+    "alias": _rows(_of({"alias": TEXT, "versions": {"type": "object"}, "by": TEXT})),
+    "releases": _rows(_VERSION),
+    "releases --show": {
+        **_VERSION, "properties": {**_VERSION["properties"], "story": _rows(_of({"at": TEXT, "text": TEXT}))},
+    },
     "reload": _of({key: _rows(TEXT) for key in ("added", "changed", "removed", "notes")}),
 }  # fmt: skip

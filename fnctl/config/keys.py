@@ -179,6 +179,12 @@ class FunctionEntry(Entry):
         "so each of them benefits. It is not an invocation: it has no receipt.",
         examples=["/health"],
     )
+    health: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")] | None = Field(
+        default=None,
+        description="The path of a GET request that a new version answers, with a status below 400, before `fnctl "
+        "deploy` lets it take over. Without it, it is enough that the code loads.",
+        examples=["/health"],
+    )
     timeout: Duration = Field(
         default=FUNCTION["timeout_s"],
         description="Time until the response of an invocation must have begun; then the response is 504.",

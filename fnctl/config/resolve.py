@@ -107,6 +107,7 @@ def resolve(
         payload=(entry.payload or "") if code.contract is Contract.LAMBDA else "",
         initializer=code.initializer,
         warmup=entry.warmup or "",
+        health=entry.health or "",
         model=entry.model,
         isolation=entry.isolation or Isolation.PROCESS,
         environment=tuple(sorted(environment.items())),

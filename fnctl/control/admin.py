@@ -6,8 +6,7 @@
     POST /v1/reload        read the project anew and apply what has changed; 200 when it serves, with what that was
     POST /v1/reap?function=NAME    end its idle instances now; 200 when the pool is full again, with how many there were
     POST /v1/sleep?function=NAME   put its idle instances to sleep now; 200 with how many there were
-    POST /v1/deploy?release=NAME   let this release take over; 200 when it serves, with its version and what has changed
-    POST /v1/rollback[?to=N]       the same with a version of before
+    …    /v1/deploy, /v1/rollback, /v1/alias, /v1/promote     release_routes.py
     GET  /v1/queues        deferred calls and messages in numbers: one row a function, one a named queue
     GET  /v1/queues/NAME?state=&limit=         the calls of a function, or the messages of a queue, the oldest first
     POST /v1/queues/NAME/purge?state=          forget them; those that waited are cancelled
@@ -26,7 +25,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -34,17 +33,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from fnctl.control import run_routes
+from fnctl.control import release_routes, run_routes
 from fnctl.control.changes import Applied
 from fnctl.control.later import Later
 from fnctl.control.prepare import Selection
 from fnctl.errors import FnctlError, UsageError
 from fnctl.private_socket import private_socket
-from fnctl.progress import Silent
-
-if TYPE_CHECKING:
-    from fnctl.control.installation import Choose
-    from fnctl.control.versions import Version
 
 _TRUE = frozenset({"1", "true", "yes"})
 _STOP_S = 2
@@ -55,10 +49,6 @@ class Reload(Protocol):
     async def __call__(self, *, code: bool) -> Applied: ...
 
 
-class Deploy(Protocol):
-    async def __call__(self, choose: Choose) -> tuple[Version, Applied]: ...
-
-
 def admin_app(
     status: Callable[[], Mapping[str, Any]],
     stop: Callable[[bool], None],
@@ -67,7 +57,7 @@ def admin_app(
     reload_keys: Callable[[], int],
     reload: Reload,
     later: Later | None = None,
-    deploy: Deploy | None = None,
+    releases: release_routes.Releases | None = None,
     selected: Callable[[], Awaitable[Selection]] | None = None,
 ) -> Starlette:
     """`stop(now)` only begins the end and returns. `selected`: the project as the disk has it now."""
@@ -101,32 +91,11 @@ def admin_app(
         Route("/v1/reload", post_reload, methods=["POST"]),
     ]
     routes += _later_routes(later) if later is not None else []
-    routes += _release_routes(deploy) if deploy is not None else []
+    routes += release_routes.routes(releases) if releases is not None else []
     routes += (
         run_routes.routes(later.workflows, later.views, selected) if later is not None and selected is not None else []
     )
     return Starlette(routes=routes, exception_handlers={FnctlError: _told})
-
-
-def _release_routes(deploy: Deploy) -> list[Route]:
-    def told(version: Version, applied: Applied) -> JSONResponse:
-        return JSONResponse({"version": version.number, "release": version.name, **asdict(applied)})
-
-    async def post_deploy(request: Request) -> JSONResponse:
-        release = request.query_params.get("release", "")
-        return told(*await deploy(lambda there: there.fetched(release, Silent())))
-
-    async def post_rollback(request: Request) -> JSONResponse:
-        asked = request.query_params.get("to")
-        if asked is not None and not (asked.isascii() and asked.isdigit()):
-            raise UsageError(f"to cannot be `{asked[:20]}`", hint="the number of a version")
-        number = None if asked is None else int(asked[:9])
-        return told(*await deploy(lambda there: there.back(number, Silent())))
-
-    return [
-        Route("/v1/deploy", post_deploy, methods=["POST"]),
-        Route("/v1/rollback", post_rollback, methods=["POST"]),
-    ]
 
 
 def _later_routes(later: Later) -> list[Route]:

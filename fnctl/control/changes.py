@@ -20,7 +20,8 @@ class Change(enum.IntEnum):
 
 
 _RULES = frozenset(
-    {"triggers", "owns_prefix", "deferred", "auth", "jwt", "queue", "max_body_mb", "scale", "idle_timeout_s", "keep_s"}
+    {"triggers", "owns_prefix", "deferred", "auth", "jwt", "queue", "max_body_mb"}
+    | {"scale", "idle_timeout_s", "keep_s", "health"}
 )
 _BUNDLE = frozenset({"path", "runtime", "handler", "command", "contract", "initializer", "payload", "private"})
 

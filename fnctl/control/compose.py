@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from fnctl.control import pacing, prepare
 from fnctl.control.admin import AdminServer, admin_app
 from fnctl.control.changes import Applied
 from fnctl.control.crash_watcher import CrashWatcher
+from fnctl.control.deployments import Deployments, tagged
 from fnctl.control.keys import KeyFile
 from fnctl.control.later import Later, SharedStore, shared_store
 from fnctl.control.lock import ProjectLock
@@ -29,7 +30,7 @@ from fnctl.control.updates import Edit, Source, Updates
 from fnctl.engine.docker import DockerEngine
 from fnctl.engine.port import Engine
 from fnctl.errors import UsageError
-from fnctl.model import Function, Project, SiteKey
+from fnctl.model import Function, Project
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.pool.settings import Kind
@@ -42,8 +43,10 @@ from fnctl.triggers.http.routes import Routes
 from fnctl.triggers.http.upstream import upstream_factory
 
 if TYPE_CHECKING:
-    from fnctl.control.installation import Candidate, Choose, Installation
-    from fnctl.control.versions import Version
+    from fnctl.control.canary import Rules
+    from fnctl.control.deployments import Choose
+    from fnctl.control.installation import Installation
+    from fnctl.control.versions import Alias, Version
 
 # Below what a request waits for an instance, so that an engine which hangs is told as such (503), not as a queue (504).
 ENGINE_CALL_S = 12.0
@@ -92,7 +95,8 @@ class Stack:
         installation: Installation | None = None,
     ) -> None:
         self.settings = settings
-        self._installation = installation
+        if installation is not None:
+            prepared = tagged(prepared, "1")
         self._pace = pacing.read()
         self._measured = self._pace.factor
         self.port = settings.port or 0
@@ -134,12 +138,17 @@ class Stack:
                 self.reload_keys,
                 self.reload,
                 self.later,
-                self.deploy,
+                self,
                 self.selected,
             ),
             self.run.paths.admin_socket,
         )
         self._updates = Updates(self.run, self.routes, prepared, source, self._policy)
+        self._deployments = None
+        if installation is not None:
+            self._deployments = Deployments(
+                self.run, self.routes, self._updates, installation, self._policy, settings.exposure.names
+            )
         self.loop = asyncio.get_running_loop()
         self._at = time.time()
 
@@ -153,10 +162,10 @@ class Stack:
         run = self.run
 
         def functions() -> dict[str, Function]:
-            return {key.function: site.code.function for key, site in run.scheduler.sites.items() if not key.alias}
+            return {name: site.code.function for name, site in run.scheduler.all_current().items()}
 
         def digest(function: str) -> str:
-            site = run.scheduler.sites.get(SiteKey(function))
+            site = run.scheduler.current(function)
             return site.code.bundle.digest if site is not None else ""
 
         return Later(
@@ -183,6 +192,8 @@ class Stack:
         if self.later is not None:
             workflows = self.prepared.project.workflows
             await self.later.begin((code.function for code in self.prepared.codes), workflows)
+        if self._deployments is not None:
+            await self._deployments.open()
         await self.gateway.start_unix(self.run.paths.gateway_socket)
         if self.settings.port is not None:
             self.port = await self.gateway.start(self.settings.host, self.settings.port)
@@ -227,8 +238,8 @@ class Stack:
 
     def urls(self, function: str) -> list[str]:
         """Where a function is reached, as the routes say it, with this run's port."""
-        code = self.run.scheduler.sites[SiteKey(function)].code
-        return list(self.routes.addresses(code.function, self.url, self.port))
+        site = self.run.scheduler.current(function)
+        return list(self.routes.addresses(site.code.function, self.url, self.port)) if site is not None else []
 
     async def rebuild(self, function: str) -> Edit:
         """Bundle the function's folder as it is and let it take over. BuildError and LoadError leave the old one."""
@@ -243,24 +254,43 @@ class Stack:
         self._gate.forget()  # files of keys may be others
         return applied
 
-    async def deploy(self, choose: Choose) -> tuple[Version, Applied]:
-        """Let another version of the release take over. FnctlError leaves all as it was."""
-        if (installation := self._installation) is None:
+    async def deploy(self, choose: Choose, path: str = "") -> tuple[Version, Applied]:
+        """Let another version of the release take over; `path`: see Deployments. FnctlError leaves all as it was."""
+        return await self._deployed(self._versions().deploy(choose, path))
+
+    async def deploy_to(self, alias: str, choose: Choose, path: str = "") -> tuple[Version, Applied]:
+        """Let an alias mean another version of the release."""
+        return await self._versions().deploy_to(alias, choose, path)
+
+    async def canary(self, choose: Choose, path: str, rules: Rules) -> tuple[Version, Applied]:
+        """Let another version take over after a trial."""
+        return await self._deployed(self._versions().canary(choose, path, rules))
+
+    async def alias(self, name: str, alias: Alias | None) -> None:
+        """Let an alias mean this; None: nothing any more."""
+        await self._versions().alias(name, alias)
+
+    async def promote(self, word: str) -> tuple[Version, Applied]:
+        """Let what an alias means, or the version of a number, take over."""
+        return await self._deployed(self._versions().promote(word))
+
+    async def rollback(self, number: int | None) -> tuple[Version, Applied]:
+        """Let a version of before take over. FnctlError leaves all as it was."""
+        return await self._deployed(self._versions().back(number))
+
+    def _versions(self) -> Deployments:
+        if self._deployments is None:
             hint = "`fnctl reload` applies what has changed in its folder"
             raise UsageError("this service serves a folder with source, not a release", hint=hint)
-        chosen: list[Candidate] = []
+        return self._deployments
 
-        def make() -> Prepared:
-            chosen.append(choose(installation))
-            return chosen[0].prepared
-
-        applied = await self._updates.install(make)
-        version = await self.run.pool.call(installation.serves, chosen[0])
+    async def _deployed(self, work: Awaitable[tuple[Version, Applied]]) -> tuple[Version, Applied]:
+        done = await work
         if self.later is not None:
             workflows = self.prepared.project.workflows
             await self.later.refresh((code.function for code in self.prepared.codes), workflows)
         self._gate.forget()
-        return version, applied
+        return done
 
     async def selected(self) -> Selection:
         """The project as the disk has it now."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fnctl import paths
 from fnctl.builder import bundle as bundles
+from fnctl.builder import record, store
 from fnctl.control import pulling, versions
 from fnctl.control.prepare import Prepared
 from fnctl.control.pulling import Pulled
-from fnctl.control.versions import History, Version
+from fnctl.control.versions import Alias, History, Version
 from fnctl.engine.port import Engine
 from fnctl.model import Bundle
 from fnctl.paths import ProjectPaths
@@ -30,9 +31,6 @@ class Candidate:
     kept: bool
 
 
-Choose = Callable[["Installation"], Candidate]
-
-
 class Installation:
     """Of one folder. Blocking. The caller holds the project's lock, or is the service that does."""
 
@@ -40,6 +38,7 @@ class Installation:
         self.place = place
         self.project = pulling.unread(place)
         self._engine = engine
+        self._known = record.deployed(self.file)  # bundles that versions have named since this began
         self._environ = environ
 
     @property
@@ -64,16 +63,58 @@ class Installation:
         pulled = found if found is not None else pulling.pull(version.name, self._engine, progress)
         return Candidate(version, self._prepared(pulled, progress), kept=True)
 
+    def loaded(self, version: Version, there: Prepared) -> Candidate:
+        """A version whose parts are known to be here, since they are loaded: with the values that the folder has now.
+
+        No engine is asked."""
+        place = pulling.project(document.load(version.document), self.place, self._environ)
+        made = {each.function.name: each for each in there.codes}
+        codes = tuple(replace(made[each.name], function=each) for each in place.functions)
+        return Candidate(version, replace(there, project=place, codes=codes), kept=True)
+
     def serves(self, candidate: Candidate) -> Version:
         """It does, from now on."""
-        ProjectPaths.of(self.project.id).ensure()
+        pulling.record_current(candidate.prepared.project, candidate.prepared.codes)
         history = self.history()
+        before = history.current
         if candidate.kept:
             history, version = history.pointing(candidate.version.number), candidate.version
         else:
             history, version = history.having(candidate.version)
+        if version.number != before:
+            history = history.told(
+                version.number, time.time(), f"took over from version {before}" if before else "served"
+            )
         versions.write(self.file, history)
         return version
+
+    def tell(self, number: int, *lines: str) -> None:
+        """More of a version's story."""
+        versions.write(self.file, self.history().told(number, time.time(), *lines))
+
+    def adds(self, candidate: Candidate) -> Version:
+        """It is one of the versions from now on, and not the current one."""
+        if candidate.kept:
+            return candidate.version
+        pulling.record_current(candidate.prepared.project, candidate.prepared.codes)
+        history, version = self.history().adding(candidate.version)
+        versions.write(self.file, history)
+        return version
+
+    def collect(self) -> int:
+        """Remove bundles of versions that are forgotten, and that no project here names; how many."""
+        there = record.deployed(self.file)
+        gone = self._known - there - record.digests_in_use(paths.home() / "projects")
+        self._known = there
+        for digest in gone:
+            store.remove(bundles.folder(paths.bundles(), digest))
+        return len(gone)
+
+    def alias(self, name: str, alias: Alias | None) -> History:
+        """It means this from now on; None: nothing."""
+        history = self.history().aliased(name, alias)
+        versions.write(self.file, history)
+        return history
 
     def _prepared(self, pulled: Pulled, progress: Progress) -> Prepared:
         there = pulling.project(pulled.document, self.place, self._environ)

@@ -57,6 +57,7 @@ class Inventory:
     slots: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)  # per project id
     cache: tuple[Path, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)  # of this home's projects, for people
+    states: Mapping[str, Path] = field(default_factory=dict)  # per project id: what it has beside builds
     volumes_at: Path | None = None  # where the engine keeps volumes, if that is on this machine
 
     @property
@@ -236,6 +237,7 @@ def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inve
         slots={name: _entries(each.slots) for name, each in states.items()},
         cache=_entries(paths.cache()),
         folders={one.id: str(one.folder) for one in projects.recall()},
+        states={name: each.root for name, each in states.items()},
         volumes_at=volumes_at if facts.local and facts.root_dir else None,
     )
 

@@ -7,7 +7,7 @@ release says by name alone: `.env`, and files of secrets.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,21 +125,28 @@ def to_serve(pulled: Pulled, there: Project, engine: Engine, progress: Progress)
             )
     prepare.check_home()
     projects.remember(there.id, there.place or there.root, there.name)
-    folders = ProjectPaths.of(there.id).ensure()
     specs = {each.name: catalog.runtime_of(each, known) for each in there.functions}
     for each in there.functions:
         bundle = pulled.bundles[each.name]
         builds.warm(each, specs[each.name], bundle, engine=engine, image=pulled.image, project=there, progress=progress)
-        _record(folders.releases, each, bundle, specs[each.name])
     codes = tuple(Code(each, pulled.bundles[each.name], specs[each.name]) for each in there.functions)
+    record_current(there, codes)
     services = prepare.planned(there, engine, pulled.image, progress)
     sandbox = tuple(known[name] for name in pulled.document.runtimes if name in known)
     return Prepared(there, engine, pulled.image, codes, services, sandbox)
 
 
+def record_current(there: Project, codes: Iterable[Code]) -> None:
+    """These are the functions' versions, and their bundles are in use."""
+    releases = ProjectPaths.of(there.id).ensure().releases
+    for each in codes:
+        _record(releases, each.function, each.bundle, each.runtime)
+
+
 def _record(releases: Path, function: Function, bundle: Bundle, spec: RuntimeSpec) -> None:
     """So that the bundle is in use, and known as the function's version."""
     last = record.read(releases, function.name)
+    # What served before is in the folder's versions, and held by them for as long as they are kept.
     made = Record(
         function=function.name,
         digest=bundle.digest,
@@ -150,6 +157,6 @@ def _record(releases: Path, function: Function, bundle: Bundle, spec: RuntimeSpe
         fingerprint=None,
         source="",
         seal=store.seal(bundle.root) or "",
-    ).succeeding(last)
-    if last is None or replace(made, before=()) != replace(last, before=()):
+    )
+    if made != last:
         record.write(releases, made)

@@ -153,6 +153,7 @@ class Run:
         await self.pool.call(self.services.start)
         for code in codes:
             await self.scheduler.deploy(code)
+        self.scheduler.point({code.function.name: code for code in codes})
         await self.pool.full()
         await self.pool.call(self.services.check)
         self._name_services()
@@ -279,9 +280,10 @@ class Run:
                 "in_flight": sum(instance.serving.in_flight for instance in site.instances),
                 "queued": len(site.waiters),
                 "errors": self.meter.errors[site.name],
-                "urls": urls(site.name),
+                "urls": urls(site.name) if site is self.scheduler.current(site.name) else [],
             }
             for site in self.scheduler.sites.values()
+            if not site.standby
         ]
 
     def pool_row(self) -> dict[str, Any]:

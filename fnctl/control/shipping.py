@@ -95,7 +95,7 @@ def make(selection: Selection, connect: Connect, progress: Progress) -> Made:
     parts = _parts(selection, built)
     with told(progress, "Packing the code"):
         packed = pack.pack(
-            parts, _document(selection, built), selection.project.root, found, layers.architecture(), store
+            parts, document_of(selection, built), selection.project.root, found, layers.architecture(), store
         )
     return Made(packed, parts, base)
 
@@ -115,7 +115,8 @@ def _parts(selection: Selection, built: Mapping[str, Built]) -> tuple[Part, ...]
     )
 
 
-def _document(selection: Selection, built: Mapping[str, Built]) -> Document:
+def document_of(selection: Selection, built: Mapping[str, Built]) -> Document:
+    """What a release of these says."""
     written = verbatim.environments(selection.project)
     functions = tuple(
         document.shipped(

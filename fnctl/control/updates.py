@@ -128,7 +128,7 @@ class Updates:
             else:
                 self._take_workflows(read.selection)
             await self._discard()
-        notes = self._notes(read.selection.project)
+        notes = self.notes(read.selection.project)
         return changed.applied(made.changes, made.removed, notes)
 
     def _read(self, source: Source) -> _Read:
@@ -136,38 +136,14 @@ class Updates:
         secrets.check(selection.functions)
         return _Read(selection, {each.name: secrets.mark(each) for each in selection.functions})
 
-    async def install(self, make: Callable[[], Prepared]) -> Applied:
-        """Let what `make` gives (blocking) take over: every function that is another is loaded first.
-
-        What it raises, and LoadError, leave everything as it was."""
-        async with self._turns.alone():
-            prepared = await self._run.pool.call(make)
-            functions = [each.function for each in prepared.codes]
-            marks = {each.name: await self._run.pool.call(secrets.mark, each) for each in functions}
-            old = self._served()
-            found, removed = changed.compare(
-                {n: each.function for n, each in old.items()}, functions, self._marks, marks
-            )
-            for each in prepared.codes:
-                _compare_code(old.get(each.function.name), each, found)
-                if prepared.image != self.prepared.image:
-                    found[each.function.name] = max(found[each.function.name], Change.INSTANCES)
-            notes = self._notes(prepared.project)
-            prepared = replace(prepared, services=self.prepared.services)
-            before = self.prepared
-            try:
-                made = await self._stage(prepared, found, removed, marks, prove=True)
-            except BaseException:
-                self._run.change(before.project, before.image, before.kinds, self._policy(before.kinds))
-                raise
-            if made.changes or made.removed:
-                await self._take_over(made)
-        return changed.applied(made.changes, made.removed, notes)
+    def adopt(self, prepared: Prepared, marks: Mapping[str, bytes]) -> None:
+        """This is what is served now."""
+        self.prepared, self._marks = prepared, marks
 
     def _served(self) -> dict[str, Code]:
         """By function, with the edits since the start."""
         old = {each.function.name: each for each in self.prepared.codes}
-        return old | {key.function: site.code for key, site in self._run.scheduler.sites.items()}
+        return old | {name: site.code for name, site in self._run.scheduler.all_current().items()}
 
     async def _make(self, read: _Read, *, code: bool) -> _Made:
         call, old = self._run.pool.call, self._served()
@@ -191,20 +167,14 @@ class Updates:
         return await self._stage(prepared, found, removed, read.marks)
 
     async def _stage(
-        self,
-        prepared: Prepared,
-        found: Mapping[str, Change],
-        removed: tuple[str, ...],
-        marks: Mapping[str, bytes],
-        *,
-        prove: bool = False,
+        self, prepared: Prepared, found: Mapping[str, Change], removed: tuple[str, ...], marks: Mapping[str, bytes]
     ) -> _Made:
         """Everything that is to take over, loaded beside what serves."""
         codes = prepared.codes
         Routes([each.function for each in codes])  # ConfigError where two functions claim the same requests
         await self._run.pool.call(self._run.networks.ensure, [each.function for each in codes])
         self._run.change(prepared.project, prepared.image, prepared.kinds, self._policy(prepared.kinds))
-        fresh = await self._load([each for each in codes if found[each.function.name] >= Change.INSTANCES], prove)
+        fresh = await self._load([each for each in codes if found[each.function.name] >= Change.INSTANCES])
         return _Made(prepared, {n: c for n, c in found.items() if c is not Change.NONE}, removed, marks, fresh)
 
     def _build(
@@ -222,10 +192,9 @@ class Updates:
                 self._edits[made[each.name].digest] = made[each.name]
         return image, made
 
-    async def _load(self, codes: list[Code], prove: bool = False) -> dict[str, Instance | None]:
-        """Every new version in an instance of its own, where the function has any, or to `prove` that it loads; all of
-        them, or none is left."""
-        loads = [self._run.scheduler.load(each, prove=prove) for each in codes]
+    async def _load(self, codes: list[Code]) -> dict[str, Instance | None]:
+        """Every new version in an instance of its own, where the function has any; all of them, or none is left."""
+        loads = [self._run.scheduler.load(each) for each in codes]
         got = await asyncio.gather(*loads, return_exceptions=True)
         failed = [each for each in got if isinstance(each, BaseException)]
         if failed:
@@ -268,7 +237,7 @@ class Updates:
         project = replace(self.prepared.project, workflows=selection.project.workflows)
         self.prepared = replace(self.prepared, project=project)
 
-    def _notes(self, project: Project) -> tuple[str, ...]:
+    def notes(self, project: Project) -> tuple[str, ...]:
         if project.services == tuple(each.service for each in self.prepared.services):
             return ()
         return ("`services` have changed: they are taken over when `fnctl run` is started again",)

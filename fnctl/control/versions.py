@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fnctl.errors import NotFound, ReleaseError
+from fnctl.errors import NotFound, ReleaseError, UsageError
 
 FORMAT = 1
+LATEST = "latest"  # what serves calls that ask for no alias
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]|[a-z]")
+_WEIGHT = re.compile(r"([1-9][0-9]{0,8})(?::([0-9]{1,6}(?:\.[0-9]{1,3})?))?")
+STORY = 100  # lines of a version, the newest
 KEPT = 10  # to go back to; bundles of older ones are removed by `fnctl prune`
 
 
@@ -30,6 +35,46 @@ class Version:
     image: str  # the sandbox image's reference
     bundles: Mapping[str, str]  # by function, digests
     document: Mapping[str, Any]
+    story: tuple[tuple[float, str], ...] = ()  # what became of it: when, seconds since the epoch, and what
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Which versions share its calls. `weights`: number and weight, of which all are more than 0. `by`: what tells who
+    gets the same one again (triggers/http/split.py)."""
+
+    weights: tuple[tuple[int, float], ...]
+    by: str = ""
+
+    @property
+    def main(self) -> int:
+        """The version that gets most."""
+        return max(self.weights, key=lambda each: each[1])[0]
+
+    def __str__(self) -> str:
+        if len(self.weights) == 1:
+            return str(self.main)
+        return ",".join(f"{number}:{weight:g}" for number, weight in self.weights)
+
+
+def alias_of(text: str, by: str = "") -> Alias:
+    """`8`, or `7:90,8:10`. UsageError where it is something else."""
+    weights: dict[int, float] = {}
+    for part in text.split(","):
+        found = _WEIGHT.fullmatch(part.strip())
+        weight = float(found[2] or 1) if found is not None else 0.0
+        if found is None or weight <= 0 or int(found[1]) in weights:
+            hint = "VERSION, or several with weights: 7:90,8:10"
+            raise UsageError(f"`{text[:60]}` is no share of versions", hint=hint)
+        weights[int(found[1])] = weight
+    return Alias(tuple(weights.items()), by)
+
+
+def check_name(name: str) -> None:
+    """UsageError where no alias can be called so: it is a part of a host name."""
+    if _NAME.fullmatch(name) is None or "--" in name or name == LATEST:
+        hint = f"lower-case letters, digits and single hyphens, a letter first, at most 20; `{LATEST}` is what serves"
+        raise UsageError(f"`{name[:40]}` cannot be an alias", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +84,7 @@ class History:
     versions: tuple[Version, ...] = ()  # oldest first
     current: int = 0
     before: int = 0
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
 
     def find(self, number: int) -> Version:
         """NotFound names those there are."""
@@ -68,11 +114,50 @@ class History:
         fresh = replace(made, number=max((each.number for each in self.versions), default=0) + 1)
         return replace(self, versions=(*self.versions, fresh)).pointing(fresh.number)._bounded(), fresh
 
+    def adding(self, made: Version) -> tuple[History, Version]:
+        """With this version, and the one that is current as it was."""
+        history, version = self.having(made)
+        return replace(history, current=self.current, before=self.before), version
+
+    def aliased(self, name: str, alias: Alias | None) -> History:
+        """None takes the alias away. NotFound where a version, or the alias to take away, is not there."""
+        if alias is None:
+            if name not in self.aliases:
+                known = ", ".join(self.aliases) or "none"
+                raise NotFound(f"no alias {name}", hint=f"aliases: {known}")
+            return replace(self, aliases={each: held for each, held in self.aliases.items() if each != name})
+        for number, _ in alias.weights:
+            self.find(number)
+        return replace(self, aliases={**self.aliases, name: alias})
+
+    def told(self, number: int, at: float, *lines: str) -> History:
+        """With more of a version's story."""
+        new = tuple((at, line) for line in lines)
+        versions = tuple(
+            replace(each, story=(*each.story, *new)[-STORY:]) if each.number == number else each
+            for each in self.versions
+        )
+        return replace(self, versions=versions)
+
+    def meant(self, word: str) -> int:
+        """The version that an alias gives most calls to, or this number."""
+        if word in self.aliases:
+            return self.aliases[word].main
+        if word.isascii() and word.isdigit():
+            return self.find(int(word[:9])).number
+        known = ", ".join(self.aliases) or "none"
+        raise NotFound(f"no alias or version {word[:40]}", hint=f"aliases: {known}; `fnctl releases` lists versions")
+
+    @property
+    def held(self) -> frozenset[int]:
+        """Versions that are served: as the current one, or by an alias."""
+        return frozenset({self.current, *(number for each in self.aliases.values() for number, _ in each.weights)})
+
     def pointing(self, number: int) -> History:
         return self if number == self.current else replace(self, current=number, before=self.current)
 
     def _bounded(self) -> History:
-        kept = {each.number for each in self.versions[-KEPT:]} | {self.current, self.before}
+        kept = {each.number for each in self.versions[-KEPT:]} | {self.before} | self.held
         return replace(self, versions=tuple(each for each in self.versions if each.number in kept))
 
 
@@ -82,7 +167,15 @@ def read(file: Path) -> History:
         said = json.loads(file.read_text("utf-8"))
         if said["format"] != FORMAT:
             raise ValueError("of another version of fnctl")
-        return History(tuple(Version(**each) for each in said["versions"]), said["current"], said["before"])
+        aliases = {
+            name: Alias(tuple((int(number), float(weight)) for number, weight in each["weights"]), each["by"])
+            for name, each in said.get("aliases", {}).items()
+        }
+        versions = tuple(
+            Version(**{**each, "story": tuple((float(at), str(line)) for at, line in each.get("story", ()))})
+            for each in said["versions"]
+        )
+        return History(versions, said["current"], said["before"], aliases)
     except FileNotFoundError:
         return History()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -92,7 +185,8 @@ def read(file: Path) -> History:
 def write(file: Path, history: History) -> None:
     """Replace it as one, durable when it returns."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    said = {"format": FORMAT, "current": history.current, "before": history.before}
+    said: dict[str, Any] = {"format": FORMAT, "current": history.current, "before": history.before}
+    said["aliases"] = {name: asdict(each) for name, each in history.aliases.items()}
     text = json.dumps({**said, "versions": [asdict(each) for each in history.versions]}, indent=1)
     try:
         with fresh.open("w", encoding="utf-8") as out:

@@ -27,6 +27,7 @@ NEVER = math.inf
 QUEUE_S = 15.0
 
 
+Observer = Callable[[SiteKey, int, float], None]  # of which version, the status, seconds since it had an instance
 Explained = Callable[[Function, FnctlError, float], FnctlError]
 
 
@@ -94,6 +95,7 @@ class Invocations:
         self._queue_s = queue_s
         self._pace = pace or Pace()
         self.next_id = InvocationIds()
+        self.observer: Observer | None = None  # of every call's end
         self.active: dict[Invocation, None] = {}  # from their id to their receipt, in the order of their coming
         ticker.add(self._watch)
 
@@ -209,6 +211,8 @@ class Invocation:
         assert lease is not None
         invocations.active.pop(self, None)
         lease.release(reusable=reusable)
+        if invocations.observer is not None:
+            invocations.observer(self._site, status, now - self.leased_at)
         if lease.plain and self.parent is None:
             request = self._request
             asked = request.method, request.target, status
@@ -356,6 +360,8 @@ class Invocation:
         if source is None:
             return
         self._invocations.active.pop(self, None)
+        if self._invocations.observer is not None:
+            self._invocations.observer(self._site, status, now - self.leased_at)
         lease = self.lease
         if lease is None:
             self._enter_refused(verdict, status, now, detail)

@@ -47,12 +47,14 @@ def reap(site: Site, now: float) -> list[Instance]:
     function = site.code.function
     asleep = {instance.id: instance for instance in site.asleep()}
     kept = [Idle(key, each.asleep_since) for key, each in asleep.items()]
-    ended = [asleep[key] for key in due(kept, site.live, function.scale.min, function.keep_s, now)]
+    ended = [asleep[key] for key in due(kept, site.live, site.least, function.keep_s, now)]
     idle = {instance.id: instance for instance in site.idle()}
     seen = [Idle(key, each.serving.idle_since) for key, each in idle.items()]
     awake = site.live - len(asleep)
-    late = [idle[key] for key in due(seen, awake, function.scale.min, function.idle_timeout_s, now)]
-    if function.keep_s > 0:
+    sleeps = function.keep_s > 0
+    least = 0 if site.standby and sleeps else site.least
+    late = [idle[key] for key in due(seen, awake, least, function.idle_timeout_s, now)]
+    if sleeps:
         for instance in late:
             instance.sleep()
     else:

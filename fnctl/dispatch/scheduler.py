@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from fnctl.dispatch.admission import Lease, Waiter
 from fnctl.dispatch.growth import Processors
-from fnctl.dispatch.site import Site
+from fnctl.dispatch.site import Listening, Site
 from fnctl.dispatch.startup import LOAD_TIMEOUT_S, LogSink, Startup
 from fnctl.errors import EngineError, FnctlError, NotFound
 from fnctl.model import Reach, SiteKey
@@ -32,7 +32,8 @@ class Scheduler:
         processors: Processors | None = None,
     ) -> None:
         """`processors`: what instances run on; None where that is not known, and growth is bounded by `scale` alone."""
-        self.sites: dict[SiteKey, Site] = {}
+        self.sites: dict[SiteKey, Site] = {}  # each under the key of its code
+        self._asked: dict[SiteKey, Site] = {}  # the same, and those that serve who asks for no version
         self._pool = pool
         self._startup = Startup(pool, placement, on_log, clock, load_timeout_s)
         self._on_log = on_log
@@ -42,16 +43,24 @@ class Scheduler:
     # -- Admission -------------------------------------------------------------------------------------------------
 
     def try_acquire(self, site: SiteKey) -> Lease | None:
-        found = self.sites.get(site)
+        found = self._asked.get(site)
         if found is None:
             raise _unknown(site)
         return found.take()
 
     def enqueue(self, site: SiteKey, ready: Callable[[Lease | FnctlError], None]) -> Waiter:
-        found = self.sites.get(site)
+        found = self._asked.get(site)
         if found is None:
             raise _unknown(site)
         return found.enqueue(ready)
+
+    def current(self, function: str) -> Site | None:
+        """Who serves calls of it that ask for no version."""
+        return self._asked.get(SiteKey(function))
+
+    def all_current(self) -> dict[str, Site]:
+        """By function."""
+        return {key.function: site for key, site in self._asked.items() if not key.alias}
 
     # -- what is deployed ------------------------------------------------------------------------------------------
 
@@ -80,7 +89,7 @@ class Scheduler:
         """Let a version take over on this turn of the loop; the code before it. `settle` follows."""
         site = self.sites.get(code.site)
         if site is None:
-            self.sites[code.site] = Site(code, self._startup, self._clock, self._on_log, self._processors)
+            self._add(code)
             return None
         old = site.code
         if fresh is not None:
@@ -89,6 +98,11 @@ class Scheduler:
             site.renew(code)
             site.retire(Death.REPLACED)  # what came up meanwhile
         return old
+
+    def _add(self, code: Code) -> Site:
+        made = Site(code, self._startup, self._clock, self._on_log, self._processors)
+        self.sites[code.site] = self._asked[code.site] = made
+        return made
 
     def adjust(self, code: Code) -> None:
         """The same code in the same instances; only what the scheduler itself goes by is another: bounds, idleness."""
@@ -106,10 +120,72 @@ class Scheduler:
     async def withdraw(self, key: SiteKey) -> None:
         """A function, or one version of it, is no longer part of the project."""
         if (site := self.sites.pop(key, None)) is not None:
+            self._asked.pop(key, None)
             site.close()
+            heir = self.current(key.function)
+            if heir is not None and heir is not site:
+                site.hand_over(heir)
             site.fail_waiters(_unknown(key))
             site.retire(Death.REPLACED)
-            await self._startup.forget(site.code)
+            await self._forget(site.code)
+
+    # -- versions beside each other --------------------------------------------------------------------------------
+
+    async def add(self, code: Code, listening: Listening | None = None) -> Site:
+        """A version under a key of its own, with an instance of it loaded. It is asked by that key alone, until
+        `point`. `listening` gets what it prints.
+
+        Raises why it did not load; then nothing is left of it."""
+        site = self._add(code)
+        site.listening = listening
+        try:
+            await self.wake(code)
+            await self._startup.make_ready(code)
+        except BaseException:
+            await self.withdraw(code.site)
+            raise
+        return site
+
+    async def wake(self, code: Code) -> None:
+        """Have an instance of it, loaded. Raises why there is none."""
+        site = self.sites[code.site]
+        if not any(one.life.takes_requests for one in site.instances):
+            fresh = await self._startup.load(code, site, self._startup.take(code))
+            site.instances[fresh] = None
+            fresh.release()
+
+    def point(self, codes: Mapping[str, Code]) -> None:
+        """Who asks for no version gets these from this turn of the loop on, and no other function. Their sites are
+        there (`add`, `deploy`), under keys of their own. What the sites before have begun, and what waits for them,
+        ends there. `rest` follows."""
+        for name in self.all_current().keys() - codes.keys():
+            del self._asked[SiteKey(name)]
+        for name, code in codes.items():
+            site = self.sites[code.site]
+            site.code = code  # the same in its instances; the bounds may be others
+            self._asked[SiteKey(name)] = site
+
+    async def rest(self, kept: Iterable[SiteKey], served: Iterable[SiteKey]) -> None:
+        """`served` are started as they are asked for; `kept` only wait to be pointed at again, with an instance each;
+        all others are withdrawn."""
+        there, served = {*kept}, {*served}
+        for key, site in list(self.sites.items()):
+            if key in served:
+                site.standby = False
+                self._pool.expect(site.code)
+                site.fill()
+            elif key in there:
+                site.standby = True
+                self._pool.forget(site.code)
+            else:
+                await self.withdraw(key)
+
+    async def _forget(self, code: Code) -> None:
+        """Nothing is started of it any more. Another version may have the same bundle."""
+        if all(site.code.bundle.digest != code.bundle.digest for site in self.sites.values()):
+            await self._startup.forget(code)
+        else:
+            self._pool.forget(code)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

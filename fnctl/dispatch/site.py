@@ -30,6 +30,9 @@ BACKOFF_S = 1.0
 BACKOFF_MAX_S = 30.0
 
 
+Listening = Callable[[str], None]
+
+
 class Starter(Protocol):
     """Who brings instances up for a site (startup.py): it has the pool and the engine."""
 
@@ -146,6 +149,8 @@ class Site(InstanceOwner):
         self._backoff_s = BACKOFF_S
         self._patience: asyncio.TimerHandle | None = None
         self._advised: set[tuple[str, str]] = set()  # (instance, hint) that its log has already
+        self.standby = False  # a version that does not serve, and is kept ready to
+        self.listening: Listening | None = None  # who gets what it prints, beside the log
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
@@ -258,6 +263,11 @@ class Site(InstanceOwner):
 
     # -- one start -------------------------------------------------------------------------------------------------
 
+    @property
+    def least(self) -> int:
+        """Instances to keep whatever comes: a version on standby is one's worth of memory, however it scales."""
+        return 1 if self.standby else self.code.function.scale.min
+
     def fill(self) -> None:
         """Start what `scale.min` asks for."""
         for _ in range(self.code.function.scale.min - self.live):
@@ -291,6 +301,22 @@ class Site(InstanceOwner):
         self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
         if not self.instances and not self._starts:
             self.fail_waiters(error)
+
+    def hand_over(self, heir: Site) -> None:
+        """What waits here waits there, behind those that do already."""
+        waiters, self.waiters = self.waiters, deque()
+        for waiter in waiters:
+            waiter.site = heir
+        heir.waiters.extend(waiters)
+        if waiters:
+            heir.serve_waiters()
+
+    def serve_waiters(self) -> None:
+        """Those that have come from elsewhere: there may be connections free."""
+        free, self.free = self.free, []
+        for instance, connection in free:
+            self.offered(instance, connection)
+        self.grow()
 
     def fail_waiters(self, error: FnctlError) -> None:
         waiters, self.waiters = self.waiters, deque()
@@ -337,6 +363,8 @@ class Site(InstanceOwner):
 
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None:
         self._on_log(self.name, instance.id, invocation, text)
+        if self.listening is not None:
+            self.listening(text)
         told = advice.hint(self.code.function, text)
         if told is not None and (instance.id, told) not in self._advised:
             self._advised.add((instance.id, told))

@@ -94,6 +94,7 @@ class Function:
     payload: str = ""  # the format of a request's event, where the contract has several: "1.0" or "2.0"
     initializer: str | None = None  # `module.attr`, called once before the first invocation, where the contract has one
     warmup: str = ""  # the path of a GET that its code answers before it is offered, as the end of its load
+    health: str = ""  # the path of a GET that a new version answers before it takes over
     model: Model = Model.RESIDENT
     isolation: Isolation = Isolation.PROCESS
     environment: tuple[tuple[str, str], ...] = ()

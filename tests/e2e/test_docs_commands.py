@@ -88,6 +88,7 @@ INSTEAD |= {
     "FNCTL_HOME=$PWD/home fnctl rollback": (
         "FNCTL_HOME=$PWD/home fnctl rollback && answers localhost:8080 | grep 'Hello, world'"
     ),
+    "curl -s http://next--shop.localhost:8080/": "curl -s http://next--shop.localhost:8080/ | grep 'Good evening'",
     "fnctl ship --to localhost:5000/team/shop:copy": (
         "fnctl ship --to localhost:5000/team/shop:copy && "
         "digest localhost:5000/v2/team/shop copy >a && digest localhost:5000/v2/team/shop 1.5 >b && cmp a b"

@@ -86,8 +86,10 @@ class Call:
         attempt: int = 1,
         at: float | None = None,
         keep: int = KEPT_BYTES,
+        site: SiteKey | None = None,
     ) -> None:
-        """`at`: the time for the receipt, where the clock is not the machine's. `keep`: bytes of the answer's body."""
+        """`site`: a version of the function; None: the current one. `at`: the time for the receipt, where the clock is
+        not the machine's. `keep`: bytes of the answer's body."""
         self._keep = keep
         self._function = function
         self._request = request
@@ -100,7 +102,7 @@ class Call:
         self._answer: Answer | None = None
         self._real = time.time()
         self._at = self._real if at is None else at
-        site = SiteKey(function.name)
+        site = site or SiteKey(function.name)
         self._invocation = Invocation(invocations, self, function, site, request, self._at, time.monotonic(), id)
 
     def start(self) -> None:

@@ -31,11 +31,12 @@ from fnctl.triggers.http.proxied import Proxied
 from fnctl.triggers.http.refusal import TooManyBodies, TooManyClients, error_body, error_headers
 from fnctl.triggers.http.render import CONTINUE, request_stem
 from fnctl.triggers.http.slowlane import ClientTap
+from fnctl.triggers.http.split import Split
 from fnctl.triggers.http.state import GatewayState
 
 A_REQUEST = 2048  # bytes of a head that count as a request
 A_TURN = 64 * 1024  # bytes of one read, past which another is left for the loop's next turn
-Matcher = Callable[[bytes, bytes, bytes], Found]
+Matcher = Callable[..., Found | Split]  # of host, method and target; of an alias too, where one is asked for
 Served = Exchange | Deferral  # what a request becomes
 
 
@@ -241,7 +242,13 @@ class ClientConnection(asyncio.Protocol):
                 raise _head_too_large(gateway.limits.head_bytes)
             head = self._parser.parse(data, end)
             self._buffer = data[end:]
-            routed = self._match(head.fields.host, head.method, head.target)
+            fields = head.fields
+            if fields.alias and self._caller is None:
+                routed = self._match(fields.host, head.method, head.target, fields.alias)
+            else:
+                routed = self._match(fields.host, head.method, head.target)
+            if isinstance(routed, Split):
+                routed = routed.pick(head)
             if self._gate is not None and isinstance(routed, Match) and routed.function.auth is not Auth.NONE:
                 head, verify = self._gate.admit(routed.function, head)
         except FnctlError as error:

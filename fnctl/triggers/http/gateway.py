@@ -94,7 +94,7 @@ class Gateway:
 
         A stale socket is replaced: the caller holds the project's lock.
         """
-        loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match_by_name, None)
+        loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match_alias_by_name, None)
         server = await loop.create_unix_server(factory, sock=private_socket(path), backlog=BACKLOG)
         self._servers.append((server, factory))
 

@@ -39,6 +39,7 @@ _NOT_FORWARDED = _NOT_RETURNED | frozenset(b"te host expect proxy forwarded".spl
 # Who asks so is answered 202 now and the function called later (RFC 7240; AWS Lambda's Invoke; Alibaba FC's).
 _DEFERRALS = {b"prefer": b"respond-async", b"x-amz-invocation-type": b"event", b"x-fc-invocation-type": b"async"}
 _OWN = (b"x-fnctl-", b"x-forwarded-")
+_ALIAS = b"x-fnctl-alias"
 _TRAILERS_NEVER = _NOT_FORWARDED | frozenset(b"trailer authorization cookie set-cookie content-encoding".split())
 
 
@@ -59,6 +60,7 @@ class RequestFields(NamedTuple):
     wants_json: bool
     proxied: Proxied | None = None  # what a proxy that is believed says of its client
     deferral: bytes = b""  # which field asks for an answer later, if one does: `prefer`, or a platform's own
+    alias: bytes = b""  # of the versions, that it asks for by a field of ours
 
 
 class RequestHead(NamedTuple):
@@ -187,7 +189,7 @@ def _request_fields(block: bytes, http_1_1: bool, behind_proxy: bool) -> Request
     special: dict[bytes, bytes] = {}
     spoken: dict[bytes, bytes] = {}
     wants_json = False
-    deferral = b""
+    deferral = alias = b""
     for line in block.split(b"\r\n"):
         name, _, value = line.partition(b":")
         key = name.lower()
@@ -206,14 +208,15 @@ def _request_fields(block: bytes, http_1_1: bool, behind_proxy: bool) -> Request
                 value = special[key] + b"," + value
             special[key] = value
         elif key.startswith(_OWN):
-            continue
+            if key == _ALIAS:
+                alias = value.strip(b" \t")
         else:
             if key == b"accept" and b"application/json" in value:
                 wants_json = True
             kept.append(line)
     summary = _request_summary(kept, special, http_1_1, wants_json)
-    if deferral:
-        summary = summary._replace(deferral=deferral)
+    if deferral or alias:
+        summary = summary._replace(deferral=deferral, alias=alias)
     return _by_proxy(summary, proxied.said(spoken)) if behind_proxy else summary
 
 

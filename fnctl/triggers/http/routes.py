@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote_to_bytes
 
-from fnctl.errors import ConfigError, NotFound, UsageError
+from fnctl.errors import ConfigError, FnctlError, NotFound, UsageError
 from fnctl.model import Contract, Function, HttpTrigger, SiteKey
 from fnctl.triggers.http.exposure import Misdirected
 from fnctl.triggers.http.found import (
@@ -31,9 +31,11 @@ from fnctl.triggers.http.found import (
     Redirect,
     Stored,
 )
+from fnctl.triggers.http.split import Split
 from fnctl.triggers.http.target import normal_path, resolved
 
 LOCAL = ".localhost"
+LATEST = b"latest"
 _REST = "rest"
 # The same requests come again and again: what they matched is kept, and all of it forgotten at once when it is much.
 _MEMO_SIZE = 1024
@@ -56,10 +58,7 @@ class Rule:
     path: str
     methods: frozenset[str] = frozenset()
     strip: bool = False
-
-    @property
-    def site(self) -> SiteKey:
-        return SiteKey(self.function.name)
+    site: SiteKey | None = None  # a version of the function; None: the current one
 
 
 @dataclass(slots=True)
@@ -143,41 +142,105 @@ def _pick(
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The versions that an alias means: each up to a share of 1; None: the table that serves. `by`: split.sticky."""
+
+    parts: tuple[tuple[float, Routes | None], ...]
+    by: tuple[bytes, bytes] = (b"", b"")
+
+
+def _outcome(match: Callable[[Routes], Found], table: Routes) -> Found | FnctlError:
+    try:
+        return match(table)
+    except FnctlError as error:
+        return error
+
+
 class Routes:
     """The table in force. `replace` swaps all of it in one step; requests on their way keep what they matched."""
 
-    def __init__(self, functions: Iterable[Function] = (), names: frozenset[bytes] | None = None) -> None:
-        """`names`: the hosts to answer for, beside `*.localhost` and those of triggers; None: any (exposure.py)."""
-        self._names = names
-        self.replace(functions)
+    def __init__(
+        self,
+        functions: Iterable[Function] = (),
+        names: frozenset[bytes] | None = None,
+        sites: Mapping[str, SiteKey] | None = None,
+    ) -> None:
+        """`sites`: of which versions, by function; None: of the current ones. `names`: the hosts to answer for, beside
+        `*.localhost` and those of triggers; None: any (exposure.py).
 
-    def replace(self, functions: Iterable[Function]) -> None:
-        """Raises ConfigError where two functions claim the same requests; then the old table stays."""
+        Raises ConfigError where two functions claim the same requests."""
+        self._names = names
         functions = tuple(functions)
+        sites = sites or {}
+        self._shared: Mapping[bytes, Shares] = {}
         hosts: dict[str | None, list[Rule]] = {None: []}
         for function in functions:
             for host, rule in _rules(function, alone=len(functions) == 1):
-                hosts.setdefault(host, []).append(rule)
+                hosts.setdefault(host, []).append(replace(rule, site=sites.get(function.name)))
         tables = {host.encode(): _Table(rules) for host, rules in hosts.items() if host is not None}
         anywhere = _Table(hosts[None])
-        by_name = _Table(Rule(function, f"/{function.name}/{{{_REST}...}}", strip=True) for function in functions)
+        by_name = _Table(
+            Rule(each, f"/{each.name}/{{{_REST}...}}", strip=True, site=sites.get(each.name)) for each in functions
+        )
         self._hosts, self._anywhere, self._by_name, self._functions = tables, anywhere, by_name, functions
-        self._memo: dict[tuple[bytes, bytes, bytes], Match] = {}
+        self._memo: dict[tuple[bytes, bytes, bytes], Match | Split] = {}
         # Made here, for a request can ask for them as often as it likes.
         self._index = Index(tuple((function.name, self.addresses(function)) for function in functions))
         self._known = _known([address for _, addresses in self._index.functions for address in addresses])
 
-    def match(self, host: bytes, method: bytes, target: bytes) -> Found:
-        """Raises NotFound, MethodNotAllowed, Misdirected, and UsageError for a path that has no normal form."""
+    def replace(self, functions: Iterable[Function]) -> None:
+        """Raises ConfigError where two functions claim the same requests; then the old table stays."""
+        self.become(Routes(functions, self._names))
+
+    def become(self, made: Routes) -> None:
+        """Take over a table that is made already."""
+        self._hosts, self._anywhere, self._by_name = made._hosts, made._anywhere, made._by_name
+        self._functions, self._index, self._known = made._functions, made._index, made._known
+        self._memo = {}
+
+    def share(self, shared: Mapping[bytes, Shares]) -> None:
+        """These aliases, and no others, are known from now on; b"" is what calls get that ask for none, where that is
+        not this table alone."""
+        self._shared = shared
+        self._memo = {}
+
+    def match(self, host: bytes, method: bytes, target: bytes, alias: bytes = b"") -> Found | Split:
+        """Raises NotFound, MethodNotAllowed, Misdirected, and UsageError for a path that has no normal form. `alias`:
+        that is asked for beside the address; Split: where several versions share the calls."""
         key = (host, method, target)
-        if (known := self._memo.get(key)) is not None:
+        if not alias and (known := self._memo.get(key)) is not None:
             return known
-        found = self._match(_bare(host), method, target)
-        if isinstance(found, Match) and len(target) <= _MEMO_TARGET:
+        bare = _bare(host)
+        if not self._shared and not alias:
+            found: Found | Split = self._match(bare, method, target)
+        else:
+            asked, bare = (alias, bare) if alias else self._named(bare)
+            found = self._split(asked, lambda table: table._match(bare, method, target))
+        if alias:
+            return found
+        if isinstance(found, Match | Split) and len(target) <= _MEMO_TARGET:
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()
             self._memo[key] = found
         return found
+
+    def _named(self, host: bytes) -> tuple[bytes, bytes]:
+        """Alias and host of `ALIAS--NAME.localhost`; a function whose name is such is meant first."""
+        alias, dashes, rest = host.partition(b"--")
+        if dashes and host.endswith(LOCAL.encode()) and host not in self._hosts:
+            return alias, rest
+        return b"", host
+
+    def _split(self, alias: bytes, match: Callable[[Routes], Found]) -> Found | Split:
+        shares = self._shared.get(alias)
+        if shares is None:
+            if not alias or alias == LATEST:
+                return match(self)
+            known = ", ".join(sorted(each.decode() for each in self._shared if each)) or "none"
+            raise NotFound(f"no alias {_shown(alias)}", hint=f"aliases: {known}; `fnctl alias` lists them")
+        parts = [(upto, _outcome(match, table or self)) for upto, table in shares.parts]
+        return Split(alias, tuple(parts), shares.by)
 
     def _match(self, host: bytes, method: bytes, target: bytes) -> Found:
         if target == HEALTH or target == b"*":
@@ -206,6 +269,10 @@ class Routes:
                 return _begun(_matched(found[0], found[1], path, normal, question + query))
             allowed |= found
         return self._unmatched(allowed, method, normal, question + query, None if local else self._anywhere)
+
+    def match_alias_by_name(self, host: bytes, method: bytes, target: bytes, alias: bytes = b"") -> Found | Split:
+        """As `match_by_name`, where aliases count."""
+        return self._split(alias, lambda table: table.match_by_name(host, method, target))
 
     def match_by_name(self, host: bytes, method: bytes, target: bytes, *, trusted: bool = True) -> Found:
         """`/NAME/…` for every function, whatever its triggers. Raises as `match` does. `trusted`: who asks is the user
@@ -317,12 +384,23 @@ def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: b
     if rule.strip:
         prefix = b"/" + rule.function.name.encode()
         target = _rest(path, normal, prefix) + query
-        return Match(rule.function, rule.site, target, b"X-Forwarded-Prefix: " + prefix + b"\r\n", prefix)
+        return Match(
+            rule.function,
+            rule.site or SiteKey(rule.function.name),
+            target,
+            b"X-Forwarded-Prefix: " + prefix + b"\r\n",
+            prefix,
+        )
     route = _route(rule)
     if rule.path == "/{rest...}" or not values:
-        return Match(rule.function, rule.site, path + query, route)
+        return Match(rule.function, rule.site or SiteKey(rule.function.name), path + query, route)
     params = "&".join(f"{quote(name, safe='')}={quote(unquote_to_bytes(value), safe='')}" for name, value in values)
-    return Match(rule.function, rule.site, path + query, b"X-Fnctl-Params: " + params.encode() + b"\r\n" + route)
+    return Match(
+        rule.function,
+        rule.site or SiteKey(rule.function.name),
+        path + query,
+        b"X-Fnctl-Params: " + params.encode() + b"\r\n" + route,
+    )
 
 
 def _rest(path: bytes, normal: bytes, prefix: bytes) -> bytes:

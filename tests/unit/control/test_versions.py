@@ -9,8 +9,8 @@ import pytest
 
 from fnctl.builder import record
 from fnctl.control import versions
-from fnctl.control.versions import KEPT, History, Version
-from fnctl.errors import NotFound, ReleaseError
+from fnctl.control.versions import KEPT, Alias, History, Version, alias_of, check_name
+from fnctl.errors import NotFound, ReleaseError, UsageError
 
 
 def version(word: str) -> Version:
@@ -89,3 +89,40 @@ def test_bundles_of_versions_are_in_use(tmp_path: Path) -> None:
     (tmp_path / "p" / "releases").mkdir(parents=True)
     versions.write(tmp_path / "p" / "versions.json", deployed("a", "b"))
     assert record.digests_in_use(tmp_path) == {"sha256:bundle-a", "sha256:bundle-b"}
+
+
+def test_an_alias_holds_its_versions_and_outlives_the_file(tmp_path: Path) -> None:
+    history = deployed("a", "b").aliased("prod", alias_of("1:90,2:10", "key"))
+    for at in range(KEPT + 5):
+        history, _ = history.having(version(f"n{at}"))
+    versions.write(tmp_path / "versions.json", history)
+    again = versions.read(tmp_path / "versions.json")
+    assert again.aliases == {"prod": Alias(((1, 90.0), (2, 10.0)), "key")}
+    assert {1, 2, again.current} == again.held
+    assert [again.find(1).number, again.meant("prod"), again.meant("2")] == [1, 1, 2]
+    assert again.aliased("prod", None).aliases == {}
+
+
+def test_a_version_is_added_without_being_served() -> None:
+    history, added = deployed("a", "b").adding(version("c"))
+    assert (added.number, history.current, history.before) == (3, 2, 1)
+
+
+def test_an_alias_of_nothing_is_refused() -> None:
+    for alias in (alias_of("7"), None):
+        with pytest.raises(NotFound):
+            deployed("a").aliased("prod", alias)
+    with pytest.raises(NotFound, match="no alias or version nosuch"):
+        deployed("a").meant("nosuch")
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:0", "1:-1", "1:90,1:10", "0", "1:90,", "1:1e3"])
+def test_shares_that_say_nothing_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no share of versions"):
+        alias_of(text)
+
+
+@pytest.mark.parametrize("name", ["", "latest", "Prod", "a--b", "7", "a-", "x" * 21, "a.b"])
+def test_names_that_fit_no_host_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be an alias"):
+        check_name(name)
