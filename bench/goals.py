@@ -48,6 +48,8 @@ GOALS = {
     "pending-memory": Goal(300),
     "pending-late": Goal(50),
     "cron-year": Goal(5),
+    "workflow-steps": Goal(0.8),
+    "workflow-rate": Goal(1.25),
     "edit": Goal(300, 100),
     "memory-base": Goal(12, 4),
     "memory-instance": Goal(1.3, 1.0),

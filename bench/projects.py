@@ -17,6 +17,7 @@ EXPRESS, FLASK, TINY, NOISY = "express", "flask", "tiny", "noisy"
 BURST = tuple(f"burst-{index}" for index in range(1, POOL + 1))
 EDITED = "edited"
 CLOCK, RELAY = "clock", "relay"
+STEPS, WORKFLOW = ("first", "second", "third"), "steps"
 PLAIN = "plain"
 WARMED_FLASK, COLD_FLASK = "warmed", "unwarmed"
 # What each has that PLAIN has not. With both addresses allowed, egress needs no rules, and so no root.
@@ -107,6 +108,16 @@ class BenchProjects:
             shutil.copytree(APPS / name, root / name)
         functions = [_function(name, name, "node24", "app.js") for name in (RELAY, TINY)]
         return _project(root, [_function(CLOCK, CLOCK, "node24", "app.js", "async: {backlog: 10000000}, "), *functions])
+
+    def workflow(self) -> Project:
+        """Three functions, and a workflow that calls one after the other."""
+        root = self._fresh("workflow")
+        shutil.copytree(APPS / "tiny", root / "tiny")
+        given = "{order: '${ $workflow.input.order }'}"
+        tasks = "".join(f"      - {name}: {{call: {name}, with: {given}}}\n" for name in STEPS)
+        head = f"    document: {{dsl: '1.0.3', namespace: bench, name: {WORKFLOW}, version: '1.0.0'}}\n"
+        functions = [_function(name, "tiny", "node24", "app.js") for name in STEPS]
+        return _project(root, [*functions, f"workflows:\n  {WORKFLOW}:\n{head}    do:\n{tasks}"])
 
     def edited(self) -> tuple[Project, Path]:
         """A handler to be edited, and its file."""

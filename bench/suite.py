@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from bench import burst, crowd, edit, footprint, isolation, noisy, proxy, reach, slow, verbs, warming
+from bench import burst, crowd, edit, footprint, isolation, noisy, proxy, reach, slow, verbs, warming, workflow_steps
 from bench.goals import with_goal
 from bench.later import ask_all
 from bench.projects import BURST, EDITED, EXPRESS, FLASK, NOISY, REACHING, TINY, BenchProjects, ephemeral
@@ -159,6 +159,12 @@ class Suite:
         self._ask(ask, lambda: slow.beside_none(ask, tiny, self._settings.duration_s, FEW))
         self._neighbour()
         ask_all(self._ask, self._projects.later(), self._settings.duration_s, FEW)
+        self._workflows()
+
+    def _workflows(self) -> None:
+        project, duration_s = self._projects.workflow(), self._settings.duration_s
+        for ask in (workflow_steps.STEPS_MS, workflow_steps.STEPS_RATE):
+            self._ask(ask, partial(workflow_steps.beside_restate, ask, project, duration_s, FEW))
 
     def _neighbour(self) -> None:
         ask, project = noisy.QUESTION, self._projects.noisy()

@@ -126,6 +126,8 @@ class Expressions:
 
     def __init__(self) -> None:
         self._known: dict[str, Expression] = {}
+        self._written: dict[str, Expression] = {}  # by what stands in the definition
+        self._wrapped: dict[str, bool] = {}  # of the definition's texts, which are of the form `${ … }`
 
     def of(self, text: str) -> Expression:
         """Raises ExpressionError."""
@@ -137,15 +139,21 @@ class Expressions:
     def evaluate(self, text: str, data: Any, variables: Mapping[str, Any]) -> Any:
         """A text that is an expression, with or without `${ }`. Raises Fault."""
         try:
-            return self.of(bare(text)).evaluate(data, variables)
+            found = self._written.get(text)
+            if found is None:
+                found = self._written[text] = self.of(bare(text))
+            return found.evaluate(data, variables)
         except ExpressionError as error:
             raise standard("expression", f"`{bare(text)}`: {error.message}") from None
 
     def filled(self, value: Any, data: Any, variables: Mapping[str, Any]) -> Any:
         """A value in which each text of the form `${ … }` is replaced by its result. Raises Fault."""
         if isinstance(value, str):
-            return value if inner(value) is None else self.evaluate(value, data, variables)
-        if isinstance(value, Mapping):
+            wrapped = self._wrapped.get(value)
+            if wrapped is None:
+                wrapped = self._wrapped[value] = inner(value) is not None
+            return self.evaluate(value, data, variables) if wrapped else value
+        if isinstance(value, dict):
             return {key: self.filled(each, data, variables) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.filled(each, data, variables) for each in value]

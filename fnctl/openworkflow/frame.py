@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,13 +24,13 @@ class Place:
     def below(self, word: str, visit: str = "", **variables: Any) -> Place:
         """The place of a list of tasks within this one."""
         more = {**self.variables, **variables} if variables else self.variables
-        return replace(self, ref=f"{self.ref}/{word}", key=f"{self.key}/{word}{visit}", variables=more)
+        return Place(f"{self.ref}/{word}", f"{self.key}/{word}{visit}", self.name, more, self.plain)
 
     def task(self, index: int, name: str, visit: int) -> Place:
         """The place of a task in the list at this one."""
         word = f"{index}/{_escaped(name)}"
         again = f"~{visit}" if visit else ""
-        return replace(self, ref=f"{self.ref}/{word}", key=f"{self.key}/{word}{again}", name=name)
+        return Place(f"{self.ref}/{word}", f"{self.key}/{word}{again}", name, self.variables, self.plain)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from fnctl.openworkflow.reading import Path, Source, read
+from fnctl.openworkflow.reading import Path, Source
 
 KINDS = ("call", "do", "fork", "emit", "for", "listen", "raise", "run", "set", "switch", "try", "wait")
 # `do` also stands in a `for`: the more telling word first.
@@ -32,9 +33,7 @@ _LISTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 @cache
 def schema() -> dict[str, Any]:
     """The specification's, with our one extension: `compensate` at a task."""
-    text = (files("fnctl.openworkflow") / "schema" / "workflow-1.0.3.yaml").read_text()
-    made = read(text, "workflow-1.0.3.yaml").data
-    assert isinstance(made, dict)
+    made: dict[str, Any] = json.loads((files("fnctl.openworkflow") / "schema" / "workflow-1.0.3.json").read_text())
     made["$defs"]["taskBase"]["properties"]["compensate"] = {
         "$ref": "#/$defs/taskList",
         "title": "TaskBaseCompensate",
@@ -52,7 +51,10 @@ def _validator(part: str) -> Draft202012Validator:
 
 def kind_of(task: Mapping[str, Any]) -> str | None:
     """Which of the specification's kinds a task is; None where it is none."""
-    return next((word for word in _BY_WORD if word in task), None)
+    for word in _BY_WORD:
+        if word in task:
+            return word
+    return None
 
 
 def task_lists(task: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:

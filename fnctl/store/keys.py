@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fnctl.store.port import Stale, Value
+from fnctl.store.port import Stale, Value, Write
 from fnctl.store.sql import Transaction
 from fnctl.store.writer import Writer
 
@@ -58,6 +58,18 @@ def _check(db: Transaction, key: str, now: float, version: int | None) -> Value 
 def _set(db: Transaction, key: str, data: bytes, now: float, version: int | None, expires: float | None) -> int:
     if version is not None:
         _check(db, key, now, version)
+    return _put(db, key, data, expires)
+
+
+def write(db: Transaction, said: Write) -> None:
+    """Within a transaction that others are part of."""
+    if said.data is None:
+        db.execute("DELETE FROM keys WHERE key = ?", (said.key,))
+    else:
+        _put(db, said.key, said.data, said.expires)
+
+
+def _put(db: Transaction, key: str, data: bytes, expires: float | None) -> int:
     made = db.next_version()
     db.execute(
         "INSERT INTO keys (key, data, version, expires) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fnctl.store.port import Entry, Stale
+from fnctl.store import keys as rows
+from fnctl.store.port import Entry, Stale, Write
 from fnctl.store.sql import Transaction
 from fnctl.store.writer import Writer
 
@@ -23,15 +24,15 @@ class SqlLogs:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def append(self, log: str, after: int, data: Sequence[bytes], at: float) -> int:
-        return await self._writer.run(lambda db: _append(db, log, after, data, at))
+    async def append(self, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write] = ()) -> int:
+        return await self._writer.run(lambda db: _append(db, log, after, data, at, keys))
 
     async def read(self, log: str, after: int = 0, limit: int = 1000) -> list[Entry]:
         rows = "SELECT number, at, data FROM entries WHERE log = ? AND number > ? ORDER BY number LIMIT ?"
         return await self._writer.run(lambda db: [Entry(*row) for row in db.execute(rows, (log, after, limit))])
 
 
-def _append(db: Transaction, log: str, after: int, data: Sequence[bytes], at: float) -> int:
+def _append(db: Transaction, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write]) -> int:
     db.lock(f"log {log}")
     (length,) = db.execute("SELECT COALESCE(MAX(number), 0) FROM entries WHERE log = ?", (log,)).fetchone()
     if length != after:
@@ -40,4 +41,6 @@ def _append(db: Transaction, log: str, after: int, data: Sequence[bytes], at: fl
         "INSERT INTO entries (log, number, at, data) VALUES (?, ?, ?, ?)",
         [(log, after + index, at, entry) for index, entry in enumerate(data, 1)],
     )
+    for each in keys:
+        rows.write(db, each)
     return after + len(data)

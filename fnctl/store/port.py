@@ -148,6 +148,15 @@ class Value:
     expires: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a key is to hold from now on; `data` None: nothing."""
+
+    key: str
+    data: bytes | None
+    expires: float | None = None
+
+
 class Queues(Protocol):
     """Messages by queue, each delivered at least once and settled exactly once."""
 
@@ -216,8 +225,11 @@ class Queues(Protocol):
 class Logs(Protocol):
     """Append-only, by name."""
 
-    async def append(self, log: str, after: int, data: Sequence[bytes], at: float) -> int:
-        """Append where the log has exactly `after` entries; how many it has then. Raises Stale."""
+    async def append(self, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write] = ()) -> int:
+        """Append where the log has exactly `after` entries; how many it has then. Raises Stale.
+
+        `keys` are written in the same step: all of it is on disk, or nothing.
+        """
         ...
 
     async def read(self, log: str, after: int = 0, limit: int = 1000) -> list[Entry]: ...

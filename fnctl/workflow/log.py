@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from fnctl.errors import FnctlError
-from fnctl.store.port import Logs, Stale
+from fnctl.store.port import Logs, Stale, Write
 from fnctl.tasks import Tasks
 
 S = TypeVar("S")
 Event = dict[str, Any]
 _PAGE = 1000
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # made once: json.dumps makes one a call
 
 
 def log_of(run: str) -> str:
@@ -29,7 +30,7 @@ def log_of(run: str) -> str:
 
 
 def packed(event: Event) -> bytes:
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _encode(event).encode("utf-8", "surrogatepass")
 
 
 def unpacked(data: bytes) -> Event:
@@ -63,7 +64,7 @@ class Tail(Generic[S]):
         self._logs = logs
         self._apply = apply
         self._length = length  # on disk
-        self._unwritten: list[tuple[list[bytes], float, asyncio.Future[None]]] = []
+        self._unwritten: list[tuple[list[bytes], float, Sequence[Write], asyncio.Future[None]]] = []
         self._writing = False
         self._tasks = Tasks()
 
@@ -84,8 +85,9 @@ class Tail(Generic[S]):
         """Whether anything is on its way to the disk."""
         return self._writing
 
-    def say(self, *events: Event, at: float) -> asyncio.Future[None]:
-        """Apply now; awaited, they are on disk. Raises Stale and StoreUnavailable there, and here once it is broken."""
+    def say(self, *events: Event, at: float, keys: Sequence[Write] = ()) -> asyncio.Future[None]:
+        """Apply now; awaited, they are on disk, `keys` with them. Raises Stale and StoreUnavailable there, and here
+        once it is broken."""
         if self.broken is not None:
             raise self.broken
         data = [packed(event) for event in events]
@@ -93,7 +95,7 @@ class Tail(Generic[S]):
             self._apply(self.state, event)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         written.add_done_callback(_looked_at)
-        self._unwritten.append((data, at, written))
+        self._unwritten.append((data, at, keys, written))
         if not self._writing:
             self._writing = True
             self._tasks.spawn(self._write())
@@ -106,14 +108,15 @@ class Tail(Generic[S]):
     async def _write(self) -> None:
         while self._unwritten and self.broken is None:
             batch, self._unwritten = self._unwritten, []
-            data = [each for part, _, _ in batch for each in part]
+            data = [each for part, _, _, _ in batch for each in part]
+            keys = [each for _, _, part, _ in batch for each in part]
             try:
-                self._length = await self._logs.append(log_of(self.run), self._length, data, batch[-1][1])
+                self._length = await self._logs.append(log_of(self.run), self._length, data, batch[-1][1], keys)
             except FnctlError as error:
                 self.broken = error
                 batch += self._unwritten
                 self._unwritten = []
-            for _, _, written in batch:
+            for _, _, _, written in batch:
                 if not written.done():
                     written.set_exception(self.broken) if self.broken else written.set_result(None)
         self._writing = False

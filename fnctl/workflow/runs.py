@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from fnctl.errors import NotFound
-from fnctl.store.port import Keys
+from fnctl.store.port import Keys, Write
 
 _OPEN, _ENDED = "run/open/", "run/ended/"
 MOST = 1_000_000
@@ -40,6 +40,9 @@ class Row:
     pinned: Mapping[str, str] | None = None
 
 
+_FIELDS = tuple(each.name for each in fields(Row))
+
+
 class Runs:
     """Rows by id. Ids sort by the time of their beginning."""
 
@@ -50,10 +53,18 @@ class Runs:
         """Before the log's first event."""
         await self._keys.set(_OPEN + row.id, _packed(row), now)
 
+    def beginning(self, row: Row) -> tuple[Write, ...]:
+        """What `began` writes, for the step in which the log's first event is written; of a run that had ended, too."""
+        return Write(_OPEN + row.id, _packed(row)), Write(_ENDED + row.id, None)
+
     async def ended(self, row: Row, now: float, keep_s: float) -> None:
         """After the log's last event. The row is forgotten after `keep_s`."""
         await self._keys.set(_ENDED + row.id, _packed(row), now, expires=now + keep_s)
         await self._keys.delete(_OPEN + row.id, now)
+
+    def ending(self, row: Row, now: float, keep_s: float) -> tuple[Write, ...]:
+        """What `ended` writes, for the step in which the log's last event is written."""
+        return Write(_ENDED + row.id, _packed(row), now + keep_s), Write(_OPEN + row.id, None)
 
     async def forget(self, id: str, now: float) -> None:
         await self._keys.delete(_OPEN + id, now)
@@ -98,7 +109,8 @@ def ended(row: Row, state: str, at: float) -> Row:
 
 
 def _packed(row: Row) -> bytes:
-    return json.dumps({key: value for key, value in asdict(row).items() if value is not None}).encode()
+    said = {name: value for name in _FIELDS if (value := getattr(row, name)) is not None}
+    return json.dumps(said).encode()
 
 
 def _unpacked(data: bytes) -> Row:

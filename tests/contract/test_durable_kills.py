@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from fnctl.errors import FnctlError
-from fnctl.store.port import Entry, StoreUnavailable, Value
+from fnctl.store.port import Entry, StoreUnavailable, Value, Write
 from fnctl.store.sqlite import SqliteStore
 from fnctl.workflow.durable.execution import Execution, apply
 from fnctl.workflow.log import read
@@ -48,8 +48,8 @@ class Killed:
             await work()
         raise StoreUnavailable("the process is dead")
 
-    async def append(self, log: str, after: int, data: Sequence[bytes], at: float) -> int:
-        return await self._write(lambda: self._store.logs.append(log, after, data, at))
+    async def append(self, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write] = ()) -> int:
+        return await self._write(lambda: self._store.logs.append(log, after, data, at, keys))
 
     async def read(self, log: str, after: int = 0, limit: int = 1000) -> list[Entry]:
         return await self._store.logs.read(log, after, limit)

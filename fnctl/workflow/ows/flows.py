@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,14 +36,21 @@ _CHILD, _PARKED = "workflow/child/", "workflow/parked/"
 
 
 class _Entries:
-    """The log of one run (openworkflow/world.py: Log) on the store's."""
+    """The log of one run (openworkflow/world.py: Log) on the store's. Its row is written with its first entry and its
+    last one, in the same step."""
 
-    def __init__(self, tail: Tail[None], clock: Clock) -> None:
+    def __init__(self, tail: Tail[None], clock: Clock, rows: Runs, row: Row) -> None:
         self._tail = tail
         self._clock = clock
+        self._rows = rows
+        self._row = row
 
-    async def append(self, entries: Any) -> None:
-        await self._tail.say(*entries, at=self._clock.now())
+    async def append(self, entries: Sequence[Any]) -> None:
+        now, last = self._clock.now(), entries[-1]
+        keys = self._rows.beginning(self._row) if entries[0]["type"] == "started" else ()
+        if last["type"] == "ended":
+            keys = self._rows.ending(ended(self._row, str(last["state"]), last["at"]), now, KEEP_S)
+        await self._tail.say(*entries, at=now, keys=keys)
 
 
 @dataclass(slots=True)
@@ -54,6 +61,18 @@ class _Live:
     run: Run
     task: asyncio.Task[None] | None = None
     parking: bool = False
+    resting: asyncio.Future[None] | None = None
+
+    async def rested(self) -> None:
+        """Until all of its strands wait, or it is no longer in memory."""
+        if not self.run.strands.idle and self.task is not None and not self.task.done():
+            self.resting = self.resting or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self.resting)
+
+    def rests(self) -> None:
+        resting, self.resting = self.resting, None
+        if resting is not None and not resting.done():
+            resting.set_result(None)
 
 
 @dataclass(slots=True)
@@ -76,7 +95,7 @@ class Flows:
         next_id: Callable[[float], str],
         digest: Callable[[str], str],
         tell: Callable[[str, str], None],
-        on_end: Callable[[Row], Awaitable[None]] | None = None,
+        on_end: Callable[[Row], object] | None = None,
     ) -> None:
         """`digest`: of a function's code as it is now. `tell`: a line for a workflow's log."""
         self.shelf = shelf
@@ -112,10 +131,12 @@ class Flows:
 
     async def rest(self) -> None:
         """Until no run has anything to do now: what a virtual clock waits for."""
-        while self._tasks or any(not each.run.strands.idle for each in self._live.values()):
-            await asyncio.sleep(0)
-            if self._tasks and not any(not each.run.strands.idle for each in self._live.values()):
-                await asyncio.sleep(0.001)
+        busy: list[_Live] | None = None
+        while self._tasks or busy is None or busy:
+            await self._tasks.wait()
+            busy = [each for each in self._live.values() if not each.run.strands.idle]
+            for each in busy:
+                await each.rested()
 
     async def close(self) -> None:
         """Leave every run where its log ends; the next `fnctl run` takes them up."""
@@ -152,11 +173,8 @@ class Flows:
         await self.shelf.pin(shelved, now)
         live = self._made(row, shelved, History(), Tail(self._store.logs, row.id, None, _ignore))
         live.run.journal.note("started", input=input, definition=digest, name=name, **said)
-        began = asyncio.ensure_future(self.rows.began(row, now))  # on its way before the log's first entry
         if flush:
-            await asyncio.gather(began, live.run.journal.flush())
-        else:
-            self._tasks.spawn(_over(began))
+            await live.run.journal.flush()
         self._drive(live)
         return row.id
 
@@ -217,7 +235,7 @@ class Flows:
     # -- running ---------------------------------------------------------------------------------------------------
 
     def _made(self, row: Row, shelved: Shelved, history: History, tail: Tail[None]) -> _Live:
-        entries = _Entries(tail, self.clock)
+        entries = _Entries(tail, self.clock, self.rows, row)
         run = Run(
             row.id,
             shelved.definition,
@@ -232,6 +250,7 @@ class Flows:
 
     def _drive(self, live: _Live) -> None:
         live.task = asyncio.ensure_future(self._through(live))
+        live.task.add_done_callback(lambda _: live.rests())
 
     async def _through(self, live: _Live) -> None:
         id = live.row.id
@@ -248,7 +267,8 @@ class Flows:
             return
         self._live.pop(id, None)
         self._told(id, end)
-        self._tasks.spawn(self._ended(live.row, end))
+        if self._on_end is not None and not self._closed:
+            self._on_end(ended(live.row, str(end["state"]), end["at"]))
 
     def _told(self, id: str, end: Mapping[str, Any]) -> None:
         waiting = self._waiting.pop(id, None)
@@ -258,13 +278,6 @@ class Flows:
             for caller in waiting.callers:
                 if not caller.done():
                     caller.set_result(end)
-
-    async def _ended(self, row: Row, end: Mapping[str, Any]) -> None:
-        over = ended(row, str(end["state"]), end["at"])
-        with contextlib.suppress(FnctlError):  # the next `fnctl run` sees its log's end, and says it again
-            await self.rows.ended(over, self.clock.now(), KEEP_S)
-        if self._on_end is not None and not self._closed:
-            await self._on_end(over)
 
     async def _take_up(self, row: Row, cancel: str | None = None) -> None:
         """From its log. A row without one is a run that never began."""
@@ -276,6 +289,10 @@ class Flows:
                 await self.rows.forget(row.id, self.clock.now())
                 return
             history = History(entries)
+            if (end := history.ended) is not None:  # written by a version that wrote the row after the log
+                await self.rows.ended(ended(row, str(end["state"]), end["at"]), self.clock.now(), KEEP_S)
+                self._told(row.id, end)
+                return
             shelved = await self.shelf.pinned(history.definition(), self.clock.now())
         except FnctlError as error:
             self._tell(row.of, f"run {row.id} cannot be taken up: {error.message}")
@@ -296,6 +313,8 @@ class Flows:
 
     def _look(self, id: str) -> None:
         live = self._live.get(id)
+        if live is not None and live.run.strands.idle:
+            live.rests()
         if live is None or live.parking or self._closed or not live.run.strands.idle or not live.run.parkable:
             return
         due = min(live.run.due.values(), default=0.0)
@@ -388,7 +407,7 @@ class Flows:
         tail: Tail[None] = Tail(self._store.logs, id, None, _ignore, len(history.entries))
         again = replace(row, state="running", ended=None)
         now = self.clock.now()
-        await asyncio.gather(self.rows.began(again, now), tail.say(entry, at=now))
+        await tail.say(entry, at=now, keys=self.rows.beginning(again))
         await self._take_up(again)
         return str(entry["step"])
 
@@ -422,11 +441,6 @@ class _Nowhere:
 
 def _ignore(state: None, event: Mapping[str, Any]) -> None:
     """The state is the run's own history."""
-
-
-async def _over(work: asyncio.Future[None]) -> None:
-    with contextlib.suppress(FnctlError):
-        await work
 
 
 def _answer(waits: Awaited, id: str, end: Mapping[str, Any]) -> None:

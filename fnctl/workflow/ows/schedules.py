@@ -106,14 +106,17 @@ class Schedules:
             if following is not None and self._flows.shelf.current(name) is shelved:
                 self._ring_at(shelved, following)
 
-    async def ended(self, row: Row) -> None:
+    def ended(self, row: Row) -> None:
         """A run has come to its end: `after` counts from here."""
         shelved = self._flows.shelf.current(row.of)
         if shelved is None or "after" not in shelved.definition.schedule or row.ended is None:
             return
         due = row.ended + seconds(shelved.definition.schedule["after"])
+        self._tasks.spawn(self._after(shelved, due))
+
+    async def _after(self, shelved: Shelved, due: float) -> None:
         with contextlib.suppress(FnctlError):
-            await self._keys.set(_AFTER + row.of, repr(due).encode(), self._clock.now())
+            await self._keys.set(_AFTER + shelved.name, repr(due).encode(), self._clock.now())
         self._ring_at(shelved, due)
 
     # -- by events -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fnctl.store.port import Entry, Stale, Value
+from fnctl.store.port import Entry, Stale, Value, Write
 from tests.contract.store.conftest import OpenStore
 
 NOW = 1_000.0
@@ -21,6 +21,21 @@ def test_a_log_grows_only_where_its_end_is_known(opened: OpenStore) -> None:
             assert await store.logs.append("run", 2, [b"three"], NOW + 1) == 3
             assert await store.logs.read("run", after=1) == [Entry(2, NOW, b"two"), Entry(3, NOW + 1, b"three")]
             assert await store.logs.read("another") == []
+
+    asyncio.run(story())
+
+
+def test_keys_are_written_with_an_entry_or_not_at_all(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            await store.keys.set("old", b"1", NOW)
+            keys = [Write("new", b"2", NOW + 10), Write("old", None)]
+            with pytest.raises(Stale):
+                await store.logs.append("run", 5, [b"one"], NOW, keys)
+            assert [key for key, _ in await store.keys.scan("", NOW)] == ["old"]
+            await store.logs.append("run", 0, [b"one"], NOW, keys)
+            assert [key for key, _ in await store.keys.scan("", NOW)] == ["new"]
+            assert await store.keys.get("new", NOW + 11) is None
 
     asyncio.run(story())
 

@@ -98,6 +98,22 @@ def test_a_run_ends_with_its_output(tmp_path: Path) -> None:
     played(work)
 
 
+def test_a_run_costs_one_commit_a_step_and_one_for_its_end(tmp_path: Path) -> None:
+    """Its row is written in the step of the first entry, and of the last."""
+
+    async def work() -> None:
+        async with Service(tmp_path / "store", workflow("sum", ADD)) as service:
+            await service.end(await service.flows.start("sum", {"n": 1}))  # keeps the definition
+            before = service.store.commits
+            id = await service.flows.start("sum", {"n": 1}, flush=False)
+            await service.flows.waits(id)
+            assert service.store.commits - before == 3
+            row = await service.flows.rows.find(id, service.clock.now())
+            assert (row.state, await service.flows.rows.open_ones(row.kind, service.clock.now())) == ("completed", [])
+
+    played(work)
+
+
 def test_what_is_refused_before_anything_runs(tmp_path: Path) -> None:
     checked = "input: {schema: {document: {type: object, required: [n]}}}\n" + ADD
 

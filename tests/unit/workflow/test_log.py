@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fnctl.store.port import Entry, Stale, StoreUnavailable
+from fnctl.store.port import Entry, Stale, StoreUnavailable, Write
 from fnctl.store.sqlite import SqliteStore
 from fnctl.workflow.log import Event, Tail, read
 
@@ -24,7 +24,7 @@ class Slow:
         self.appends: list[int] = []
         self.full = False
 
-    async def append(self, log: str, after: int, data: Sequence[bytes], at: float) -> int:
+    async def append(self, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write] = ()) -> int:
         await asyncio.sleep(0)
         if self.full:
             raise StoreUnavailable("the disk is full")
