@@ -76,6 +76,7 @@ VERBS = (
     Verb("alias", "Name versions of a release that run beside each other, and share calls among them."),
     Verb("promote", "Have what an alias means serve all other calls.", module="fnctl.cli.deploy"),
     Verb("releases", "List the versions of a release that this folder has served."),
+    Verb("test", "Run the project's tests, with stand-ins for its functions."),
     Verb("invoke", "Call one function and print its response."),
     Verb("ps", "List the running instances of this project."),
     Verb("logs", "Show the output of functions, and a receipt for each invocation."),
@@ -119,7 +120,7 @@ ELSEWHERE = {
     **dict.fromkeys(("ls", "list", "status", "top", "info"), _LOOK),
     **dict.fromkeys(("rm", "remove", "delete", "destroy", "undeploy", "clean"), _REMOVE),
     **dict.fromkeys(("new", "create", "generate"), _NEW),
-    **dict.fromkeys(("call", "test", "curl", "trigger"), "`fnctl invoke FUNCTION` calls a function"),
+    **dict.fromkeys(("call", "curl", "trigger"), "`fnctl invoke FUNCTION` calls a function"),
     **dict.fromkeys(("tail", "log"), "`fnctl logs -f` follows the output of functions"),
     **dict.fromkeys(
         ("exec", "shell", "ssh"), "`docker exec -it CONTAINER sh` opens a shell in an instance (`docker ps`)"

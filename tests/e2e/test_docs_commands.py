@@ -228,6 +228,7 @@ SCENES = {
     "guides/proxy-and-ca.md": "fnctl init proxied && cd proxied",
     "guides/secrets-and-environment.md": SHOP,
     "guides/ship.md": SHIP,
+    "guides/testing.md": "",
 }
 
 
