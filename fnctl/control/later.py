@@ -28,6 +28,7 @@ from fnctl.workflow.durable.api import Api
 from fnctl.workflow.durable.executions import Executions
 from fnctl.workflow.durable.views import Views
 from fnctl.workflow.ows.sandboxes import Sandboxes
+from fnctl.workflow.runs import tidy
 
 DAY_S = 86_400.0
 KEEP_S = DAY_S  # what was done or cancelled, with its result
@@ -161,6 +162,7 @@ class Later:
         self.clock.call_at(now + TIDY_S, lambda: self.calls.spawn(self._tidy_again()))
         await self.store.queues.forget(now - KEEP_S)
         await self.store.queues.forget(now - KEEP_DEAD_S, dead=True)
+        await tidy(self.store, now)
 
     async def _tidy_again(self) -> None:
         with contextlib.suppress(StoreUnavailable):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fnctl.store.port import Stale, Value, Write
 from fnctl.store.sql import Transaction
 from fnctl.store.writer import Writer
@@ -39,6 +41,14 @@ class SqlKeys:
         )
         values = (len(prefix), prefix, prefix, now, limit)
         return await self._writer.run(lambda db: [(row[0], Value(*row[1:])) for row in db.execute(rows, values)])
+
+    async def expired(self, now: float, limit: int = 1000) -> list[str]:
+        rows = "SELECT key FROM keys WHERE expires <= ? LIMIT ?"
+        return await self._writer.run(lambda db: [key for (key,) in db.execute(rows, (now, limit))])
+
+    async def purge(self, keys: Sequence[str], now: float) -> None:
+        gone = [(key, now) for key in sorted(keys)]  # in one order, so that two who purge do not wait for each other
+        await self._writer.run(lambda db: db.executemany("DELETE FROM keys WHERE key = ? AND expires <= ?", gone))
 
 
 def _get(db: Transaction, key: str, now: float) -> Value | None:

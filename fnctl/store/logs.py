@@ -31,6 +31,11 @@ class SqlLogs:
         rows = "SELECT number, at, data FROM entries WHERE log = ? AND number > ? ORDER BY number LIMIT ?"
         return await self._writer.run(lambda db: [Entry(*row) for row in db.execute(rows, (log, after, limit))])
 
+    async def forget(self, logs: Sequence[str]) -> None:
+        gone = [(log,) for log in sorted(logs)]
+        if gone:
+            await self._writer.run(lambda db: db.executemany("DELETE FROM entries WHERE log = ?", gone))
+
 
 def _append(db: Transaction, log: str, after: int, data: Sequence[bytes], at: float, keys: Sequence[Write]) -> int:
     db.lock(f"log {log}")

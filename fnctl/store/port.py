@@ -234,6 +234,10 @@ class Logs(Protocol):
 
     async def read(self, log: str, after: int = 0, limit: int = 1000) -> list[Entry]: ...
 
+    async def forget(self, logs: Sequence[str]) -> None:
+        """Drop them with all their entries; nothing where there are none."""
+        ...
+
 
 class Keys(Protocol):
     """Values by key."""
@@ -252,6 +256,14 @@ class Keys(Protocol):
 
     async def scan(self, prefix: str, now: float, limit: int = 1000) -> list[tuple[str, Value]]:
         """In the order of the keys."""
+        ...
+
+    async def expired(self, now: float, limit: int = 1000) -> list[str]:
+        """Keys whose time was over by `now`: nobody reads them any more, and they are there until `purge`."""
+        ...
+
+    async def purge(self, keys: Sequence[str], now: float) -> None:
+        """Drop those of them whose time is over."""
         ...
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from fnctl.errors import NotFound
-from fnctl.store.port import Keys, Write
+from fnctl.store.port import Keys, Store, Write
+from fnctl.workflow.log import log_of
 
 _OPEN, _ENDED = "run/open/", "run/ended/"
 MOST = 1_000_000
@@ -86,6 +87,16 @@ class Runs:
         found = [*await self._keys.scan(_OPEN, now, MOST), *await self._keys.scan(_ENDED, now, MOST)]
         rows = {row.id: row for row in (_unpacked(value.data) for _, value in found)}  # one that ends now has two
         return sorted(rows.values(), key=lambda row: row.id, reverse=True)
+
+
+async def tidy(store: Store, now: float) -> None:
+    """Forget the runs that were kept for long enough, with their logs, and every key whose time is over.
+
+    A log goes before its row: what a crash leaves of the two is found, and dropped, the next time.
+    """
+    while keys := await store.keys.expired(now):
+        await store.logs.forget([log_of(key.removeprefix(_ENDED)) for key in keys if key.startswith(_ENDED)])
+        await store.keys.purge(keys, now)
 
 
 class Runner(Protocol):

@@ -40,6 +40,27 @@ def test_keys_are_written_with_an_entry_or_not_at_all(opened: OpenStore) -> None
     asyncio.run(story())
 
 
+def test_what_is_forgotten_is_gone_and_what_has_not_expired_stays(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            for log in ("one", "two", "three"):
+                await store.logs.append(log, 0, [log.encode()] * 2, NOW)
+            await store.logs.forget(["one", "three", "nosuch"])
+            await store.logs.forget([])
+            assert [len(await store.logs.read(log)) for log in ("one", "two", "three")] == [0, 2, 0]
+            for key, expires in (("a", NOW + 1), ("b", NOW + 2), ("c", None)):
+                await store.keys.set(key, b"", NOW, expires=expires)
+            assert await store.keys.expired(NOW) == []
+            assert sorted(await store.keys.expired(NOW + 2)) == ["a", "b"]
+            assert len(await store.keys.expired(NOW + 2, limit=1)) == 1
+            await store.keys.set("b", b"again", NOW + 2, expires=NOW + 9)
+            await store.keys.purge(["a", "b", "c"], NOW + 2)
+            assert [key for key, _ in await store.keys.scan("", NOW)] == ["b", "c"]
+            assert await store.keys.expired(NOW + 3) == []
+
+    asyncio.run(story())
+
+
 def test_of_many_who_append_after_the_same_entry_one_wins(opened: OpenStore) -> None:
     async def story() -> None:
         async with opened() as store:

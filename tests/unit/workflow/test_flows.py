@@ -15,9 +15,11 @@ from fnctl.errors import ConflictError, FnctlError, NotFound, TooLarge, UsageErr
 from fnctl.model import Workflow
 from fnctl.openworkflow.reading import read
 from fnctl.store.sqlite import SqliteStore
+from fnctl.workflow.log import read as read_log
 from fnctl.workflow.ows.flows import Flows
 from fnctl.workflow.ows.schedules import Schedules
 from fnctl.workflow.ows.shelf import Shelf
+from fnctl.workflow.runs import tidy
 from tests.support.openworkflow import event
 from tests.support.turning import until
 from tests.support.workflow_world import FakeWorld
@@ -110,6 +112,26 @@ def test_a_run_costs_one_commit_a_step_and_one_for_its_end(tmp_path: Path) -> No
             assert service.store.commits - before == 3
             row = await service.flows.rows.find(id, service.clock.now())
             assert (row.state, await service.flows.rows.open_ones(row.kind, service.clock.now())) == ("completed", [])
+
+    played(work)
+
+
+def test_a_run_that_was_kept_for_long_enough_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with Service(tmp_path / "store", workflow("sum", ADD), workflow("long", LONG)) as service:
+            over = await service.flows.start("sum", {"n": 1})
+            await service.end(over)
+            waits = await service.flows.start("long", None)
+            await service.clock.advance(13 * 86_400)
+            await tidy(service.store, service.clock.now())
+            assert (await service.flows.rows.find(over, service.clock.now())).state == "completed"
+            await service.clock.advance(2 * 86_400)
+            await tidy(service.store, service.clock.now())
+            with pytest.raises(NotFound):
+                await service.flows.rows.find(over, service.clock.now())
+            assert await read_log(service.store.logs, over) == []
+            assert await service.store.keys.expired(service.clock.now()) == []
+            assert await read_log(service.store.logs, waits) != []
 
     played(work)
 

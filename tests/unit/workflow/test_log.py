@@ -33,6 +33,8 @@ class Slow:
         self.entries += data
         return len(self.entries)
 
+    async def forget(self, logs: Sequence[str]) -> None: ...
+
     async def read(self, log: str, after: int = 0, limit: int = 1000) -> list[Entry]:
         return [Entry(number, 0.0, data) for number, data in enumerate(self.entries[after : after + limit], after + 1)]
 
