@@ -21,6 +21,11 @@ REFUSED = {
     "mcp": "call a function that speaks MCP",
     "a2a": "call a function that speaks A2A",
 }
+# Of `run: container`.
+UNSANDBOXED = {
+    "ports": "what listens is a function: `command:` in fnctl.yaml runs any program",
+    "volumes": "pass data in by `stdin`, `arguments` or `environment`, and out by what it prints",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class _Check:
             self._call((*path, "call"), str(task["call"]))
         elif kind == "run":
             self._workflow((*path, "run", "workflow"), task["run"].get("workflow"))
+            self._container((*path, "run", "container"), task["run"].get("container") or {})
         for at, policy in _authentications((*path, "with"), task.get("with")):
             if isinstance(policy, Mapping) and "use" in policy:
                 self._authentication((*at, "use"), str(policy["use"]))
@@ -138,6 +144,11 @@ class _Check:
         version = said.get("version", "latest")
         if (name if version == "latest" else f"{name}@{version}") not in known:
             self._say(path, f"no workflow is known as {name} in version {version}", _hint(name, known))
+
+    def _container(self, path: Path, said: Mapping[str, Any]) -> None:
+        for key, hint in UNSANDBOXED.items():
+            if said.get(key):
+                self._say((*path, key), f"`{key}` of a container are not supported: it is sandboxed", hint)
 
     def _authentication(self, path: Path, name: str) -> None:
         use = self._definition.data.get("use", {})

@@ -119,6 +119,15 @@ def test_the_parts_say_what_the_whole_schema_says() -> None:
         assert (definition is not None) == judge.is_valid(source.data), text
 
 
+def test_what_a_sandboxed_container_cannot_have_is_refused_before_it_runs() -> None:
+    text = (
+        "do:\n- a:\n    run:\n      container:\n        image: x\n        ports: {80: 80}\n        volumes: {/a: /b}\n"
+    )
+    ports, volumes = troubles(text)
+    assert "w.yaml:7" in ports and "`ports` of a container are not supported" in ports
+    assert "w.yaml:8" in volumes and "pass data in by `stdin`" in volumes
+
+
 def test_the_schema_is_the_specification_s_unchanged() -> None:
     text = (files("fnctl.openworkflow") / "schema" / "workflow-1.0.3.json").read_text()
     assert json.loads(text)["$id"] == "https://serverlessworkflow.io/schemas/1.0.3/workflow.yaml"

@@ -98,14 +98,6 @@ def test_what_comes_of_it(text: str, given: Any, wanted: Any) -> None:
             "/do/0/a",
         ),
         (
-            "do:\n- a: {run: {container: {image: x, ports: {80: 80}}}}\n",
-            {},
-            "configuration",
-            400,
-            "sandboxed",
-            "/do/0/a",
-        ),
-        (
             "do:\n- a: {try: [{b: {do: [{c: {set: '${ .n.x }'}}]}}], catch: {errors: {with: {status: 1}}}}\n",
             {"n": 1},
             "expression",
