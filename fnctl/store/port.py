@@ -7,9 +7,9 @@ caller's clock; the store has none of its own.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fnctl.errors import ConflictError, FnctlError
 
@@ -40,9 +40,8 @@ class MessageState(enum.StrEnum):
 ENDED = frozenset({MessageState.DONE, MessageState.DEAD, MessageState.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is put into a queue.
+class Message(NamedTuple):
+    """What is put into a queue. A tuple, not a dataclass: one is made for each call that is accepted.
 
     `group`: messages of one group run one at a time, in the order in which they were put. `dedup`: while a message of
     this queue with the same word is known (kept ones too), another is not put; with `dedup_s`, for so long after the
@@ -160,16 +159,16 @@ class Write:
 class Queues(Protocol):
     """Messages by queue, each delivered at least once and settled exactly once."""
 
-    async def put(self, messages: Sequence[Message], most: int | None = None) -> list[str]:
+    def put(self, messages: Sequence[Message], most: int | None = None) -> Awaitable[list[str]]:
         """The ids under which they are known: a message's own, or that of the earlier one with its `dedup`.
 
         Raises QueueFull, with none of them put, where one finds `most` of its queue waiting already.
         """
         ...
 
-    async def put_and_lease(
+    def put_and_lease(
         self, messages: Sequence[Message], most: int | None, now: float, until: float
-    ) -> tuple[list[str], list[Leased]]:
+    ) -> Awaitable[tuple[list[str], list[Leased]]]:
         """`put` messages of one queue, and `lease` as many of what is due in it, in the same step."""
         ...
 

@@ -8,7 +8,7 @@ small.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any
 
 from fnctl.errors import QueueFull
@@ -53,10 +53,8 @@ _NUMBER = {
     MessageState.CANCELLED: CANCELLED,
 }
 _NAMES: tuple[MessageState, ...] = (*MessageState, MessageState.WAITING)  # by number
-_INSERT = (
-    "INSERT INTO messages (id, queue, state, due, accepted, expires, grp, dedup, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INTO = "INSERT INTO messages (id, queue, state, due, accepted, expires, attempt, epoch, until, grp, dedup, body)"
+_INSERT = f"{_INTO} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _KNOWN = "SELECT seq, id, queue, state, due, accepted, attempt, grp, ended, body, result FROM messages"
 
 
@@ -64,14 +62,13 @@ class SqlQueues:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def put(self, messages: Sequence[Message], most: int | None = None) -> list[str]:
-        return await self._writer.run(lambda db: _put_all(db, messages, most))
+    def put(self, messages: Sequence[Message], most: int | None = None) -> Awaitable[list[str]]:
+        return self._writer.run(lambda db: _put_all(db, messages, most))
 
-    async def put_and_lease(
+    def put_and_lease(
         self, messages: Sequence[Message], most: int | None, now: float, until: float
-    ) -> tuple[list[str], list[Leased]]:
-        queue, limit = messages[0].queue, len(messages)
-        return await self._writer.run(lambda db: (_put_all(db, messages, most), _lease(db, queue, limit, now, until)))
+    ) -> Awaitable[tuple[list[str], list[Leased]]]:
+        return self._writer.run(lambda db: _put_and_lease(db, messages, most, now, until))
 
     async def lease(self, queue: str, limit: int, now: float, until: float) -> list[Leased]:
         return await self._writer.run(lambda db: _lease(db, queue, limit, now, until))
@@ -118,7 +115,8 @@ class SqlQueues:
 
 def _put_all(db: Transaction, messages: Sequence[Message], most: int | None) -> list[str]:
     if most is not None:
-        for queue, more in Counter(message.queue for message in messages).items():
+        counted = Counter(message.queue for message in messages).items() if len(messages) > 1 else [(messages[0][1], 1)]
+        for queue, more in counted:
             waiting = db.waiting(queue)
             if waiting + more > most:
                 raise QueueFull(f"{queue}: {waiting} messages wait already, of at most {most}", retry_after_s=5)
@@ -126,32 +124,42 @@ def _put_all(db: Transaction, messages: Sequence[Message], most: int | None) -> 
 
 
 def _put(db: Transaction, message: Message) -> str:
-    queue = message.queue
-    if message.dedup is not None and (same := _same(db, message)) is not None:
+    id, queue, body, due, accepted, expires, group, dedup, _ = message
+    if dedup is not None and (same := _same(db, message)) is not None:
         return same
     state = WAITING
-    if message.group is not None:
-        db.lock(f"group {queue} {message.group}")
-        state = BEHIND if _has_first(db, queue, message.group) else WAITING
-    apart = len(message.body) > APART_BYTES
-    row = (
-        message.id,
-        queue,
-        state,
-        message.due,
-        message.accepted,
-        message.expires,
-        message.group,
-        message.dedup,
-        None if apart else message.body,
-    )
-    if apart:
+    if group is not None:
+        db.lock(f"group {queue} {group}")
+        state = BEHIND if _has_first(db, queue, group) else WAITING
+    if len(body) > APART_BYTES:
+        row = (id, queue, state, due, accepted, expires, 0, 0, None, group, dedup, None)
         (seq,) = db.execute(f"{_INSERT} RETURNING seq", row).fetchone()
-        db.execute("INSERT INTO bodies (seq, body) VALUES (?, ?)", (seq, message.body))
+        db.execute("INSERT INTO bodies (seq, body) VALUES (?, ?)", (seq, body))
     else:
-        db.execute(_INSERT, row)
+        db.add(_INTO, (id, queue, state, due, accepted, expires, 0, 0, None, group, dedup, body))
     db.count(queue, accepted=1, waiting=1)
-    return message.id
+    return id
+
+
+def _put_and_lease(
+    db: Transaction, messages: Sequence[Message], most: int | None, now: float, until: float
+) -> tuple[list[str], list[Leased]]:
+    queue, limit = messages[0].queue, len(messages)
+    if limit == 1 and (leased := _put_leased(db, messages[0], now, until)) is not None:
+        return [leased.id], [leased]
+    return _put_all(db, messages, most), _lease(db, queue, limit, now, until)
+
+
+def _put_leased(db: Transaction, message: Message, now: float, until: float) -> Leased | None:
+    """Where nothing waits, it is the oldest that is due: it runs from the first, and nothing is searched. None: it has
+    a word or a group to be looked for, or something waits."""
+    id, queue, body, due, accepted, expires, group, dedup, _ = message
+    plain = group is None and dedup is None and len(body) <= APART_BYTES
+    if not plain or due > now or db.waiting(queue):
+        return None
+    db.add(_INTO, (id, queue, RUNNING, due, accepted, expires, 1, 1, until, None, None, body))
+    db.count(queue, accepted=1, running=1)
+    return Leased(id, queue, body, due, accepted, expires, None, 1, 1, until)
 
 
 def _same(db: Transaction, message: Message) -> str | None:

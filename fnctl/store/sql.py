@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Protocol
 
 from fnctl.store.port import StoreUnavailable
@@ -101,15 +103,28 @@ _ADD = (
 )
 
 
+TOGETHER = 64  # rows in one statement at most: each number of rows is a statement of its own, prepared once
+
+
+@cache
+def _inserting(into: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{into} VALUES {', '.join([row] * rows)}"
+
+
 class Transaction:
-    """One at a time on its connection. Counts are kept here until its end: one row a queue, however many messages."""
+    """One at a time on its connection. Counts are kept here until its end: one row a queue, however many messages.
+
+    So are rows that are added one after the other, until something else is asked: one statement for many of them. Each
+    statement lets the event loop's thread run, and waits until it is this one's turn again.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._changes: dict[str, dict[str, int]] = {}
         self._waiting: dict[str, int] = {}  # as stored when this transaction first asked
-        self.execute = connection.execute
-        self.executemany = connection.executemany
+        self._into = ""
+        self._rows: list[Sequence[Any]] = []  # for there, not yet inserted
         self.lock = connection.lock
         self.next_version = connection.next_version
         self.for_update = connection.for_update
@@ -122,6 +137,30 @@ class Transaction:
     def begin(self) -> None:
         self._waiting.clear()
         self._connection.begin()
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        if self._rows:
+            self._insert()
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> None:
+        if self._rows:
+            self._insert()
+        self._connection.executemany(sql, values)
+
+    def add(self, into: str, row: Sequence[Any]) -> None:
+        """Insert a row, before anything else is asked or this ends. `into`: INSERT INTO and its columns."""
+        if self._into != into:
+            self._insert()
+            self._into = into
+        self._rows.append(row)
+
+    def _insert(self) -> None:
+        rows, self._rows = self._rows, []
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            sql = _inserting(self._into, len(some[0]), len(some))
+            self._connection.execute(sql, tuple(chain.from_iterable(some)))
 
     def waiting(self, queue: str) -> int:
         """How many messages of this queue wait now."""
@@ -151,10 +190,12 @@ class Transaction:
             self.executemany(_ADD, rows)
 
     def commit(self) -> None:
+        self._insert()
         touched = [queue for queue, sums in self._changes.items() if sums["waiting"] > 0]
         self.counted()
         self._connection.commit(touched)
 
     def rollback(self) -> None:
         self._changes.clear()
+        self._rows.clear()
         self._connection.rollback()

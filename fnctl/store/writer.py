@@ -35,6 +35,7 @@ class Writer:
         self._schema = schema
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._transaction: Transaction | None = None  # None: the connection was lost
         self._closing: Callable[[], None] = lambda: None
         self._pause_s = 0.0
@@ -44,24 +45,24 @@ class Writer:
 
     async def start(self) -> None:
         """Raises StoreUnavailable where the store is none of ours or cannot be opened."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._serve, args=(loop, opened), name="store", daemon=True)
         self._thread.start()
         await opened
 
-    async def run(self, work: Callable[[Transaction], T]) -> T:
-        """`work`'s result, once the transaction that it ran in is on disk.
+    def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """`work`'s result, once the transaction that it ran in is on disk. To be awaited, or called back by.
 
         `work` checks before it writes: where it raises an FnctlError, what it wrote until then would stay. It may run
         again, after a collision. Raises StoreUnavailable where the store fails; then nothing of the transaction is
         stored, unless a connection was lost just when it was asked to be.
         """
-        if self._thread is None:
+        if self._thread is None or self._loop is None:
             raise StoreUnavailable("the store is closed")
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((work, answer))
-        return await answer
+        return answer
 
     async def stop(self) -> None:
         thread, self._thread = self._thread, None

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fnctl.model import Auth
+from fnctl.model import Auth, Rate
 from fnctl.store.port import StoreUnavailable
 from fnctl.store.sqlite import SqliteStore
 from fnctl.triggers.http.auth import Gate
@@ -65,6 +65,41 @@ def test_no_more_calls_run_at_once_than_the_rule_allows(tmp_path: Path) -> None:
         going.set()
         await made.deferred.rest()
         assert entered == 5
+
+    play(tmp_path, scene)
+
+
+class _Asked:
+    """The store's queues, and what was asked of them to begin calls."""
+
+    def __init__(self, queues: Any) -> None:
+        self._queues = queues
+        self.said: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("put", "put_and_lease"):
+            self.said.append(name)
+        return getattr(self._queues, name)
+
+
+def test_a_call_within_the_rate_is_put_and_leased_in_one_step(tmp_path: Path) -> None:
+    async def scene(made: Stage) -> None:
+        asked = made.store.queues = _Asked(made.store.queues)  # type: ignore[misc]
+        seen: list[Seen] = []
+        await made.add(deferring(rate=Rate(1.0, 2)), answering(HELLO, seen))
+        for dedup in ("1", "1", "2"):  # the second is the first, and costs the rate nothing
+            assert (await ask(made, post(fields={"X-Fnctl-Dedup": dedup}))).status == 202
+            await (
+                made.deferred.rest()
+            )  # while one looks for what is due, the others wait for what it leaves of the rate
+        assert (asked.said, len(seen)) == (["put_and_lease"] * 3, 2)
+        for _ in range(2):
+            assert (await ask(made, post())).status == 202
+        await made.deferred.rest()
+        assert (asked.said[3:], len(seen)) == (["put"] * 2, 2)
+        for seconds in (1, 2):
+            await made.clock.advance(1)
+            assert len(seen) == 2 + seconds
 
     play(tmp_path, scene)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from fnctl.dispatch.admission import Lease
 from fnctl.dispatch.invocation import Invocation, Invocations
@@ -19,9 +19,11 @@ from fnctl.triggers.http.upstream import Upstream
 KEPT_BYTES = 256 << 10  # of an answer's body
 
 
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """What is asked. `headers`: lines as they go to the agent, each with its CRLF, without framing and without ours."""
+class CallRequest(NamedTuple):
+    """What is asked. `headers`: lines as they go to the agent, each with its CRLF, without framing and without ours.
+
+    A tuple, not a dataclass: one is made for each call that is accepted.
+    """
 
     method: bytes
     target: bytes

@@ -15,9 +15,10 @@ from typing import cast
 from fnctl.dispatch.invocation import NEVER
 from fnctl.errors import FnctlError
 from fnctl.model import Auth
-from fnctl.triggers.http import deferral, durable, own_addresses, proxied
+from fnctl.triggers.http import durable, own_addresses, proxied
+from fnctl.triggers.http.accepting import Accepting, Asked, asked_again, asks_later
 from fnctl.triggers.http.auth import Gate, Verify
-from fnctl.triggers.http.deferral import Acceptor, Deferral
+from fnctl.triggers.http.deferral import Acceptor, Deferral, TakenWhole
 from fnctl.triggers.http.exchange import Exchange, may_tunnel
 from fnctl.triggers.http.exposure import Exposure
 from fnctl.triggers.http.found import Aws, Begin, Found, Health, Index, Match, Redirect
@@ -37,7 +38,7 @@ from fnctl.triggers.http.state import GatewayState
 A_REQUEST = 2048  # bytes of a head that count as a request
 A_TURN = 64 * 1024  # bytes of one read, past which another is left for the loop's next turn
 Matcher = Callable[..., Found | Split]  # of host, method and target; of an alias too, where one is asked for
-Served = Exchange | Deferral  # what a request becomes
+Served = Exchange | TakenWhole  # what a request becomes
 
 
 class ClientConnection(asyncio.Protocol):
@@ -48,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_acceptor",
+        "_asked",
         "_buffer",
         "_caller",
         "_exposure",
@@ -104,6 +106,7 @@ class ClientConnection(asyncio.Protocol):
         self.closing = False
         self._forwarded = b""
         self._stem = b""  # of the last request, which the next often equals: and what it was made from
+        self._asked: Asked | None = None  # the same of the last one that was to be answered later
         self._stem_head: RequestHead | None = None
         self._stem_match: Match | None = None
 
@@ -236,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
         gateway.requests += 1
         at = time.time()
         started = time.monotonic()
-        head = verify = None
+        head = verify = later = None
         try:
             if end > gateway.limits.head_bytes:
                 raise _head_too_large(gateway.limits.head_bytes)
@@ -251,14 +254,18 @@ class ClientConnection(asyncio.Protocol):
                 routed = routed.pick(head)
             if self._gate is not None and isinstance(routed, Match) and routed.function.auth is not Auth.NONE:
                 head, verify = self._gate.admit(routed.function, head)
+            if head.fields.deferral and self._acceptor and isinstance(routed, Match) and asks_later(routed, head):
+                later = asked_again(self._asked, routed, head) or Asked(
+                    routed, head, data[:end], self._said_of_client(head)
+                )
+                self._asked = later
         except FnctlError as error:
             self.refuse(error, head)
             return 1
         if gateway.draining or not head.fields.keep_alive:
             self.closing = True
-        if head.fields.deferral and isinstance(routed, Match) and self._acceptor and deferral.asked(routed, head):
-            later = deferral.accepting(self._acceptor, routed, head, data[:end], self._said_of_client(head))
-            self._serve(Deferral(gateway, self, head, later), head, verify)
+        if later is not None and self._acceptor is not None:
+            self._serve(Accepting(gateway, self, self._acceptor, later), head, verify)
         elif isinstance(routed, Match):
             if self._caller is not None:
                 self._serve(_called(gateway, self, self._caller, routed, head, data[:end], at, started), head, verify)

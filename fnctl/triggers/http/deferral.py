@@ -1,24 +1,21 @@
-"""Requests whose answer takes the store: calls accepted now and made later, and what became of them.
+"""Requests whose answer takes the store: what became of a call that was accepted, events, named queues.
 
-POST … with `Prefer: respond-async` → 202 once the call is on disk, with its id, and in `Location` where its result is.
-GET and DELETE of that address: the call's state and result; cancel it where it waits.
+GET and DELETE of the address that a 202 named: the call's state and result; cancel it where it waits. How calls are
+accepted: accepting.py.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from fnctl.config.units import duration_s
-from fnctl.errors import FnctlError, NotFound, TooLarge, UsageError
-from fnctl.model import Contract, Function
+from fnctl.errors import FnctlError, NotFound, TooLarge
+from fnctl.model import Function
 from fnctl.triggers.http.body import ChunkedBody
-from fnctl.triggers.http.call import NOW, CallRequest, When
-from fnctl.triggers.http.found import Match, MethodNotAllowed, Queued, Stored
+from fnctl.triggers.http.call import CallRequest, When
+from fnctl.triggers.http.found import MethodNotAllowed, Queued, Stored
 from fnctl.triggers.http.head import CHUNKED, RequestHead
 from fnctl.triggers.http.refusal import REASONS, error_body, error_headers
 from fnctl.triggers.http.render import CLOSE, KEEP_ALIVE, answer_head, own_fields
@@ -29,14 +26,9 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 1 << 20  # of a call that is kept
 BATCH_BYTES = 2 << 20  # of what is sent to named queues in one request, as JSON writes it
-WORD_CHARS = 128  # of a group or a deduplication word
-_WORD = re.compile(rf"[!-~]{{1,{WORD_CHARS}}}")
-_FC = frozenset({Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP})
-# Where a platform's own field asks, its SDKs read the answer: without a body, with the id in a field of theirs.
-_PLATFORMS = {
-    b"x-amz-invocation-type": (frozenset({Contract.LAMBDA}), b"X-Amzn-RequestId"),
-    b"x-fc-invocation-type": (_FC, b"X-Fc-Request-Id"),
-}
+
+
+Told = Callable[[str | None, BaseException | None], None]  # the id, or what went wrong
 
 
 class Acceptor(Protocol):
@@ -53,6 +45,10 @@ class Acceptor(Protocol):
 
     async def accept(self, function: Function, request: CallRequest, when: When) -> str:
         """The call's id, once it is on disk. Raises QueueFull, StoreUnavailable."""
+        ...
+
+    def accept_then(self, function: Function, request: CallRequest, when: When, told: Told) -> None:
+        """The same, told by a call back. Raises StoreUnavailable, or tells it."""
         ...
 
     async def publish(self, headers: Sequence[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
@@ -112,35 +108,26 @@ class Client(Protocol):
     def finished(self, clean: bool) -> None: ...
 
 
-class Deferral:
-    """In an Exchange's place: takes the request whole, and answers when `produce` has come to a reply.
+class TakenWhole:
+    """In an Exchange's place: takes the request whole, and then goes about its answer."""
 
-    A client that leaves changes nothing: what it asked for is accepted all the same.
-    """
-
+    # What most never change stands in the class, which makes one cheap to create.
     tunnelling = False
+    body_bytes: int | None = None  # None: what all functions take
+    _most = BODY_BYTES
+    _body: tuple[bytes, ...] = ()
+    _size = 0
+    _ended = False
+    _done = False
 
-    def __init__(
-        self,
-        gateway: GatewayState,
-        client: Client,
-        head: RequestHead,
-        produce: Callable[[bytes], Awaitable[Reply]],
-        presence: Presence | None = None,
-        most: int = BODY_BYTES,
-    ) -> None:
-        """`presence`: of the client, for who lets it wait. `most`: bytes of the body, which is kept whole."""
-        self.body_bytes: int | None = most if most > BODY_BYTES else None  # None: what all functions take
-        self._most = most
-        self._presence = presence
+    def __init__(self, gateway: GatewayState, client: Client, head: RequestHead) -> None:
         self._gateway = gateway
         self._client = client
         self._head = head
-        self._produce = produce
-        self._body: list[bytes] = []
-        self._size = 0
-        self._ended = False
-        self._done = False
+
+    def _go(self) -> None:
+        """The request is here, whole: come to `_answer`, now or later."""
+        raise NotImplementedError
 
     def start(self, body: bytes, ended: bool) -> None:
         self.body(body, ended)
@@ -150,14 +137,15 @@ class Deferral:
         if self._size > 2 * self._most:  # also of tiny chunks; the exact bound is looked at when it is whole
             self.refuse(_too_large(self._most))
             return
-        self._body.append(data)
+        if data:
+            self._body = (*self._body, data)
         if ended:
             self._ended = True
-            self._gateway.tasks.spawn(self._run())
+            self._go()
 
     def refuse(self, error: FnctlError) -> None:
         self._client.closing = self._client.closing or not self._ended
-        self._answer(_refusal(error, self._gateway.next_id(time.time())))
+        self._refuse(error)
 
     def abandon(self) -> None:
         self._done = True
@@ -165,21 +153,13 @@ class Deferral:
         self._client.finished(True)
 
     def drain(self) -> None:
-        if self._presence is not None:
-            self._presence.leave()
+        pass
 
     def client_slow(self) -> None:
         pass
 
     def client_ready(self) -> None:
         pass
-
-    async def _run(self) -> None:
-        try:
-            reply = await self._produce(self._whole())
-        except FnctlError as error:
-            reply = _refusal(error, self._gateway.next_id(time.time()))
-        self._answer(reply)
 
     def _whole(self) -> bytes:
         body = b"".join(self._body)
@@ -188,6 +168,11 @@ class Deferral:
         if len(body) > self._most:
             raise _too_large(self._most)
         return body
+
+    def _refuse(self, error: FnctlError) -> None:
+        assert error.http_status in REASONS
+        id = self._gateway.next_id(time.time())
+        self._answer(Reply(error.http_status, error_headers(error), error_body(error, id), id))
 
     def _answer(self, reply: Reply) -> None:
         if self._done:
@@ -201,39 +186,44 @@ class Deferral:
         client.finished(True)
 
 
-def asked(match: Match, head: RequestHead) -> bool:
-    """Whether this request is to be answered later. A platform's own field counts for code of that platform."""
-    field = head.fields.deferral
-    if not field:
-        return False
-    platform = _PLATFORMS.get(field)
-    return platform is None or match.function.contract in platform[0]
+class Deferral(TakenWhole):
+    """Answers when `produce` has come to a reply.
+
+    A client that leaves changes nothing: what it asked for is done all the same.
+    """
+
+    def __init__(
+        self,
+        gateway: GatewayState,
+        client: Client,
+        head: RequestHead,
+        produce: Callable[[bytes], Awaitable[Reply]],
+        presence: Presence | None = None,
+        most: int = BODY_BYTES,
+    ) -> None:
+        """`presence`: of the client, for who lets it wait. `most`: bytes of the body, which is kept whole."""
+        super().__init__(gateway, client, head)
+        if most > BODY_BYTES:
+            self.body_bytes = self._most = most
+        self._presence = presence
+        self._produce = produce
+
+    def drain(self) -> None:
+        if self._presence is not None:
+            self._presence.leave()
+
+    def _go(self) -> None:
+        self._gateway.tasks.spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            reply = await self._produce(self._whole())
+        except FnctlError as error:
+            self._refuse(error)
+        else:
+            self._answer(reply)
 
 
-def accepting(
-    acceptor: Acceptor, match: Match, head: RequestHead, raw: bytes, forwarded: bytes
-) -> Callable[[bytes], Awaitable[Reply]]:
-    """Makes the reply to a request that is `asked` for later. `raw`: its head as it came."""
-    headers = head.fields.forward + forwarded + match.headers
-
-    async def produce(body: bytes) -> Reply:
-        call = CallRequest(head.method, match.target, headers, body)
-        id = await acceptor.accept(match.function, call, when_of(raw, acceptor.now()))
-        return _accepted(acceptor, head.fields.deferral, id)
-
-    return produce
-
-
-def _accepted(acceptor: Acceptor, field: bytes, id: str) -> Reply:
-    platform = _PLATFORMS.get(field)
-    if platform is not None:
-        return Reply(202, b"%b: %b\r\n" % (platform[1], id.encode()), b"", id)
-    where = f"{STORED}{id}/{acceptor.token(id)}"
-    headers = f"Location: {where}\r\nPreference-Applied: respond-async\r\n".encode() + JSON
-    return Reply(202, headers, f'{{"id": "{id}", "url": "{where}"}}\n'.encode(), id)  # both are plain characters
-
-
-_WHEN = re.compile(rb"(?i)\r\nx-fnctl-(delay|at|group|dedup):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
 STORED = "/_fnctl/invocations/"
 JSON = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
 
@@ -295,52 +285,11 @@ def fields_of(raw: bytes) -> dict[str, str]:
     return {name.lower(): value for name, value in field_lines(raw)}
 
 
-def when_of(raw: bytes, now: float) -> When:
-    """From `X-Fnctl-Delay`, `-At`, `-Group` and `-Dedup` of a head. Raises UsageError."""
-    said = {name.lower().decode(): value.decode("utf-8", "replace") for name, value in _WHEN.findall(raw)}
-    if not said:
-        return NOW
-    if "delay" in said and "at" in said:
-        raise UsageError("X-Fnctl-Delay and X-Fnctl-At exclude each other", hint="send one of them")
-    for key in ("group", "dedup"):
-        if key in said and not _WORD.fullmatch(said[key]):
-            raise UsageError(
-                f"X-Fnctl-{key.title()} cannot be {said[key][:80]!r}",
-                hint=f"up to {WORD_CHARS} visible ASCII characters, without spaces",
-            )
-    return When(_due(said, now), said.get("group"), said.get("dedup"))
-
-
-def _due(said: dict[str, str], now: float) -> float | None:
-    if "delay" in said:
-        try:
-            return now + duration_s(said["delay"])
-        except ValueError as error:
-            raise UsageError(f"X-Fnctl-Delay: {error}") from error
-    return moment(said["at"], "X-Fnctl-At") if "at" in said else None
-
-
-def moment(text: str, what: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time, with its offset. Raises UsageError."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{what} cannot be {text[:80]!r}", hint="a time like 2027-01-31T09:00:00Z") from error
-    if found.tzinfo is None:
-        raise UsageError(f"{what}: {text} has no offset", hint=f"write {text}Z for UTC, or {text}+02:00")
-    return found.timestamp()
-
-
 def _too_large(most: int) -> TooLarge:
     return TooLarge(
         f"the body of a call that is kept is larger than {most} bytes",
         hint="put large data into a service or an object store, and send where it is",
     )
-
-
-def _refusal(error: FnctlError, id: str) -> Reply:
-    assert error.http_status in REASONS
-    return Reply(error.http_status, error_headers(error), error_body(error, id), id)
 
 
 def as_json(said: Any) -> bytes:

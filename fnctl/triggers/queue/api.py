@@ -12,8 +12,9 @@ from typing import Any
 from fnctl.clock import Clock
 from fnctl.errors import TooLarge, UsageError
 from fnctl.store.port import Counts, Queues
-from fnctl.triggers.http.deferral import BODY_BYTES, JSON, Reply, as_json, field_lines, when_of
+from fnctl.triggers.http.deferral import BODY_BYTES, JSON, Reply, as_json, field_lines
 from fnctl.triggers.http.found import MethodNotAllowed
+from fnctl.triggers.http.when import when_of
 from fnctl.triggers.queue.letter import Letter, stored_as
 from fnctl.triggers.queue.named import NamedQueues
 

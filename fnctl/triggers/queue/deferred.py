@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import hmac
 import math
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -19,7 +21,7 @@ from fnctl.store.port import ENDED, Known, Leased, Message, MessageState, Stale,
 from fnctl.tasks import Tasks
 from fnctl.triggers.event.bus import Bus
 from fnctl.triggers.http.call import NOW, CallRequest, When
-from fnctl.triggers.http.deferral import Asking, field_lines
+from fnctl.triggers.http.deferral import Asking, Told, field_lines
 from fnctl.triggers.http.flows import Flows
 from fnctl.triggers.http.head import RequestHead
 from fnctl.triggers.queue.api import QueueRequest
@@ -202,6 +204,21 @@ class Deferred:
 
         Raises QueueFull and StoreUnavailable; then nothing was accepted.
         """
+        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def told(id: str | None, error: BaseException | None) -> None:
+            if accepted.done():  # whoever asked was cancelled
+                return
+            if id is not None:
+                accepted.set_result(id)
+            elif error is not None:
+                accepted.set_exception(error)
+
+        self.accept_then(function, request, when, told)
+        return await accepted
+
+    def accept_then(self, function: Function, request: CallRequest, when: When, told: Told) -> None:
+        """The same, told by a call back. Raises StoreUnavailable, or tells it."""
         now, rule = self._clock.now(), function.deferred
         due = now if when.due is None else when.due
         message = Message(
@@ -217,17 +234,11 @@ class Deferred:
         lane = self.lane(function.name)
         until = lane.hold() if due <= now else None
         if until is None:
-            (id,) = await self._store.queues.put([message], most=rule.backlog)
-            lane.kick()
-            return id
-        leased: list[Leased] = []
-        try:
-            (id,), leased = await self._store.queues.put_and_lease([message], rule.backlog, now, until)
-        finally:
-            lane.begin_held(leased)
-        if all(each.id != id for each in leased):  # an older one was first, or it stands behind one of its group
-            lane.kick()
-        return id
+            put = asyncio.ensure_future(self._store.queues.put([message], most=rule.backlog))
+            put.add_done_callback(partial(_put, lane, due, told))
+        else:
+            both = asyncio.ensure_future(self._store.queues.put_and_lease([message], rule.backlog, now, until))
+            both.add_done_callback(partial(_put_and_leased, lane, told))
 
     async def publish(self, headers: Sequence[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
         """Accept a call for each function that asks for the event (or for one of a batch): its name, the call's id."""
@@ -241,7 +252,7 @@ class Deferred:
 
     def token(self, id: str) -> str:
         """What its caller shows to see the result: an id can be guessed, this cannot."""
-        return hmac.digest(self._secret, id.encode(), "sha256").hex()[:32]
+        return hashlib.blake2b(id.encode(), digest_size=16, key=self._secret).hexdigest()
 
     def believes(self, id: str, token: str) -> bool:
         return hmac.compare_digest(self.token(id).encode(), token.encode())
@@ -274,6 +285,29 @@ class Deferred:
         if state is not MessageState.CANCELLED:
             raise ConflictError(f"the call {id} cannot be cancelled: it is {state}", code="not_waiting")
         return await self.result(id)
+
+
+def _put(lane: Lane, due: float, told: Told, put: asyncio.Future[list[str]]) -> None:
+    error = put.exception()
+    if error is not None:
+        told(None, error)
+        return
+    (id,) = put.result()
+    lane.expect(due)
+    told(id, None)
+
+
+def _put_and_leased(lane: Lane, told: Told, both: asyncio.Future[tuple[list[str], list[Leased]]]) -> None:
+    error = both.exception()
+    if error is not None:
+        lane.begin_held([])
+        told(None, error)
+        return
+    (id,), leased = both.result()
+    lane.begin_held(leased)
+    if all(each.id != id for each in leased):  # an older one was first, or it stands behind one of its group
+        lane.kick()
+    told(id, None)
 
 
 def shown(known: Known) -> dict[str, Any]:

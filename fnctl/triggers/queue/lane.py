@@ -94,22 +94,36 @@ class Lane:
         """Something may be due."""
         self._watch.kick()
 
+    def expect(self, due: float) -> None:
+        """Something was put that is due then."""
+        if due <= self._clock.now():
+            self._watch.kick()
+        else:
+            self._watch.expect(due)
+
     def hold(self) -> float | None:
-        """Keep a place for a call that is put and leased in one step: until when to lease it. None: there is none, or
-        the function has a rate.
+        """Keep a place for a call that is put and leased in one step, and its part of the rate: until when to lease
+        it. None: there is none.
 
         Whoever has one says `begin_held`, whatever came of it.
         """
         function = self._function()
-        if self._watch.closed or function is None or function.deferred.rate is not None or self._room(function) <= 0:
+        if self._watch.closed or function is None or self._room(function) <= 0:
             return None
+        if (rate := function.deferred.rate) is not None:
+            now = self._clock.now()
+            if self._bucket.turn.locked() or self._bucket.free(rate, now) <= 0:
+                return None
+            self._bucket.take(rate, now, 1)
         self._held += 1
         return self._until(function)
 
     def begin_held(self, leased: Sequence[Leased]) -> None:
-        """What was leased for one `hold`."""
+        """What was leased for one `hold`: one call, or none."""
         self._held -= 1
         function = self._function()
+        if not leased and function is not None:
+            self._bucket.take(function.deferred.rate, self._clock.now(), -1)
         for each in leased:
             self._begin(function, each)
 

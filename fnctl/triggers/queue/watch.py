@@ -42,6 +42,13 @@ class Watch:
         self._looking = True
         self._tasks.spawn(self._look())
 
+    def expect(self, due: float) -> None:
+        """Something was put that is due then: look by that time."""
+        if self._looking:
+            self._again = True  # whether the look has seen it is not known
+        elif self._alarm is None or self._alarm.call is None or self._alarm.due > due:
+            self.ring_at(due)
+
     def ring_at(self, due: float) -> None:
         """Look then, in place of when it was to be before."""
         if self._alarm is not None:

@@ -12,7 +12,8 @@ import pytest
 from fnctl.errors import QueueFull
 from fnctl.store.port import Message, MessageState, Settlement, Store, StoreUnavailable
 from fnctl.store.postgres import PostgresStore
-from fnctl.store.sqlite import SqliteStore
+from fnctl.store.sql import TOGETHER
+from fnctl.store.sqlite import SqliteConnection, SqliteStore, connected
 from tests.contract.store.conftest import OpenStore
 
 NOW = 1_000.0
@@ -321,6 +322,34 @@ def test_many_at_once_share_transactions(on_disk: type[SqliteStore]) -> None:
         await asyncio.gather(*(store.queues.put([message(f"m{number}")]) for number in range(1000)))
         assert store.commits < 200
         assert (await store.queues.counts())["q"].waiting == 1000
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_many_at_once_share_statements(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def connect(path: str) -> SqliteConnection:
+        connection = connected(path)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    async def story() -> None:
+        store = SqliteStore(tmp_path / "store.db", connect)
+        await store.open()
+        before = store.commits
+        plain = [message(f"m{number}") for number in range(500)]
+        words = [message(f"w{number}", dedup=f"w{number // 2}") for number in range(4)]
+        first = store.queues.put_and_lease([message("first", queue="other")], None, NOW, NOW + 60)
+        puts = [store.queues.put([each]) for each in (*plain, *words)]
+        known = [id for put in puts for id in await put]
+        inserts = sum(line.startswith("INSERT INTO messages") for line in said)
+        assert inserts < 500 / TOGETHER + (store.commits - before) + len(words) + 2
+        assert [each.id for each in (await first)[1]] == ["first"]
+        assert known[-4:] == ["w0", "w0", "w2", "w2"]
+        assert await ids(store, 1000) == [*(each.id for each in plain), "w0", "w2"]
+        assert not any(counts.drift for counts in (await store.queues.counts()).values())
         await store.close()
 
     asyncio.run(story())
