@@ -59,7 +59,7 @@ class PoolRules:
     def __post_init__(self) -> None:
         if self.bases_beside(0) < self.floor:
             raise UsageError(
-                f"a pool of {self.floor} takes at least {self.floor * self.sizes.base_mb:g} MB, "
+                f"a pool of {self.floor} needs at least {self.floor * self.sizes.base_mb:g} MB, "
                 f"and its memory budget is {self.budget_mb:g} MB",
                 hint="raise the budget, or lower the floor",
             )

@@ -41,7 +41,7 @@ def percentile(samples: Sequence[float], q: float) -> float:
     if not samples:
         raise ValueError("no samples")
     if not 0 <= q <= 1:
-        raise ValueError(f"a quantile lies in 0…1, found {q}")
+        raise ValueError(f"a quantile is between 0 and 1, found {q}")
     ordered = sorted(samples)
     place = q * (len(ordered) - 1)
     below = math.floor(place)

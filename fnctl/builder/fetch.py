@@ -152,7 +152,7 @@ def kept_path(name: str, item: Download) -> PurePosixPath | None:
     """Where a member goes, below the target folder; None: not wanted. BuildError for a path that would leave it."""
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts:
-        raise BuildError(f"{item.source}: holds the path {name!r}, which leaves its folder")
+        raise BuildError(f"{item.source}: contains the path {name!r}, which is outside its folder")
     path = PurePosixPath(*parts[item.strip :])
     if not path.parts or any(path.is_relative_to(out) for out in item.exclude):
         return None

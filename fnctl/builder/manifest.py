@@ -60,8 +60,8 @@ def check_inside(files: Mapping[str, bytes]) -> None:
     for name, spec, path in asked:
         if (found := path.match(spec)) and posixpath.normpath(found[1]).startswith(".."):
             raise BuildError(
-                f"{name} asks for {spec}, which is outside the function's folder",
-                hint="let `path:` name a folder that holds both, and write the handler from there",
+                f"{name} needs {spec}, which is outside the function's folder",
+                hint="let `path:` name a folder that contains both, and write the handler relative to it",
             )
 
 
@@ -174,7 +174,7 @@ def _project_any(name: str, content: bytes) -> bool:
     if poetry or flit:
         tool, table = ("Poetry", "[tool.poetry.dependencies]") if poetry else ("Flit", "[tool.flit.metadata]")
         raise BuildError(
-            f"{name} has no [project] table with dependencies: they are in {table}, which {tool} alone reads",
+            f"{name} has no [project] table with dependencies: they are in {table}, which only {tool} reads",
             hint=("run `poetry lock` and commit poetry.lock, or " if poetry else "")
             + "list them in [project] dependencies"
             " or in a requirements.txt",

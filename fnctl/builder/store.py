@@ -187,6 +187,6 @@ def verify_tree(bundle: Bundle) -> None:
     if found is not None:
         raise BuildError(
             f"the stored code of {bundle.function} does not match its digest: expected {bundle.digest}, found {found}",
-            hint=f"`fnctl build --no-cache {bundle.function}` makes it again",
+            hint=f"`fnctl build --no-cache {bundle.function}` builds it again",
             code="damaged",
         )

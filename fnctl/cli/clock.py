@@ -1,4 +1,4 @@
-"""`fnctl clock`: the time that timers, retries and delays go by."""
+"""`fnctl clock`: the clock of timers, retries and delays."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def show(file: FileOption = None, form: FormatOption = Format.TEXT) -> None:
 
 
 def advance(
-    by: Annotated[str, typer.Argument(metavar="DURATION", help="How far, such as 90s, 12h or 30d.")],
+    by: Annotated[str, typer.Argument(metavar="DURATION", help="How far to advance, such as 90s, 12h or 30d.")],
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Move a virtual clock on. Returns when all that was due on the way is done, each at its own time.
+    """Advance a virtual clock. Returns when everything that became due is done, each at its own time.
 
     The service must have been started with `fnctl run --clock virtual`.
 

@@ -22,20 +22,21 @@ def send(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="The event's data: text, @FILE, or - for stdin.", metavar="DATA")
     ] = None,
-    source: Annotated[str, typer.Option("--source", help="Where it comes from.")] = "/fnctl/event",
-    subject: Annotated[str | None, typer.Option("--subject", help="What it is about.")] = None,
+    source: Annotated[str, typer.Option("--source", help="The event's source.")] = "/fnctl/event",
+    subject: Annotated[str | None, typer.Option("--subject", help="The event's subject.")] = None,
     id: Annotated[
-        str | None, typer.Option("--id", help="Its id; the same source and id are the same event. Default: a new one.")
+        str | None, typer.Option("--id", help="The event's id (default: a new one). Same source and id: same event.")
     ] = None,
     attribute: Annotated[
-        list[str] | None, typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="An extension. Repeatable.")
+        list[str] | None,
+        typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="An extension attribute. Repeatable."),
     ] = None,
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> None:
-    """Publish a CloudEvent; each function with a matching `event` trigger is called, with retries.
+    """Publish a CloudEvent. Each function with a matching `event` trigger is called, with retries.
 
-    Prints the functions, and the ids of their calls for `fnctl queue show`.
+    Prints the functions, and the ids of their calls (for `fnctl queue show`).
 
     \b
     Examples:
@@ -51,7 +52,7 @@ def send(
         output.emit_json(said)
         return
     if not said["calls"]:
-        output.say(f"no function asks for this event ({kind})")
+        output.say(f"no function has a trigger for this event ({kind})")
     else:
         output.emit(output.table(("FUNCTION", "ID"), [(each["function"], each["id"]) for each in said["calls"]]))
 
@@ -69,7 +70,8 @@ def _attribute(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isascii() or not name.isalnum() or name != name.lower():
         raise UsageError(
-            f"--attribute {text!r} is no attribute", hint="NAME=VALUE, the name in lower-case letters and digits"
+            f"--attribute {text!r} is not an attribute",
+            hint="write NAME=VALUE, with a name of lower-case letters and digits",
         )
     return name, value
 

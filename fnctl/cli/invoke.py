@@ -54,18 +54,19 @@ def invoke(
         str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for the response.")
     ] = "15m",
     later: Annotated[
-        bool, typer.Option("--async", help="Have the call made later, with retries; print its id and return.")
+        bool, typer.Option("--async", help="Make the call asynchronously, with retries; print its id and return.")
     ] = False,
     delay: Annotated[
-        str | None, typer.Option("--delay", metavar="DURATION", help="With --async: not before this long from now.")
+        str | None,
+        typer.Option("--delay", metavar="DURATION", help="With --async: make the call after this time, not earlier."),
     ] = None,
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> int:
     """Call one function and print its response. Works without `fnctl run`: the function is then started for this call.
 
-    Exits with 1 if the response is a 5xx, and with 124 if it is a 504 (timeout). With --async, a running service is
-    needed, and `fnctl queue show` tells what became of the call.
+    Exits with 1 if the response is a 5xx, and with 124 if it is a 504 (timeout). --async needs a
+    running service; `fnctl queue show` shows the result of the call.
 
     \b
     Examples:
@@ -76,7 +77,7 @@ def invoke(
     """
     request = asked(data, method, header or [], path)
     if delay is not None and not later:
-        raise UsageError("--delay needs --async", hint="only a call that is made later can wait")
+        raise UsageError("--delay needs --async", hint="add --async, or remove --delay")
     if later:
         return _accept(name, request, delay, file, form)
     wait_s = duration("--timeout", timeout)

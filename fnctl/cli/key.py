@@ -24,7 +24,7 @@ def add(
     ] = False,
     file: FileOption = None,
 ) -> None:
-    """Create a key and print it once. fnctl keeps only a hash of it; of a signing key, the key itself.
+    """Create a key and print it once. fnctl stores only a hash of it; of a signing key, the key itself.
 
     A second key of the same name is for rotation: add it, give it to the callers, then remove the older one.
 
@@ -85,7 +85,7 @@ def rm(
     identity: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from `fnctl key ls`.")],
     file: FileOption = None,
 ) -> None:
-    """Remove a key. Requests with it are refused from now on.
+    """Remove a key. From then on, requests with it are refused.
 
     \b
     Examples:

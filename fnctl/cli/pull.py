@@ -14,7 +14,7 @@ def pull(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="REGISTRY/REPO:TAG, REPO@sha256:… or FILE.tar.")],
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Fetch a release and check all of it, ahead of `fnctl run`. Fetches only what is not here.
+    """Download a release before `fnctl run`, and check all of it. Downloads only the parts that are missing.
 
     \b
     Examples:

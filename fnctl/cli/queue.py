@@ -25,16 +25,16 @@ LOOK_S = 0.2
 BODY_CHARS = 60
 STATES = ("waiting", "running", "done", "dead", "cancelled")
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="A function that is called later, or a named queue (or `queue/NAME`).")
+    str, typer.Argument(metavar="NAME", help="A function with asynchronous calls, or a queue (or `queue/NAME`).")
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The call's id, as `invoke --async` prints it.")]
 StateOption = Annotated[str, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}.")]
 
 
 def ls(file: FileOption = None, form: FormatOption = Format.TEXT) -> None:
-    """List named queues, and functions that have calls to be made later, with the numbers in each state.
+    """List queues, and functions with asynchronous calls, with the number of entries in each state.
 
-    ACCEPTED is the sum of the five states; another sum is marked, and is an error of fnctl.
+    ACCEPTED must be the sum of the five states. If it is not, the row is marked: this would be an error in fnctl.
 
     \b
     Examples:
@@ -60,23 +60,25 @@ def ls(file: FileOption = None, form: FormatOption = Format.TEXT) -> None:
 
 
 def send(
-    name: Annotated[str, typer.Argument(metavar="QUEUE", help="The named queue.")],
+    name: Annotated[str, typer.Argument(metavar="QUEUE", help="The queue.")],
     data: Annotated[
         str, typer.Option("--data", "-d", help="The message: text, @FILE, or - for stdin.", metavar="DATA")
     ],
     delay: Annotated[
-        str | None, typer.Option("--delay", metavar="DURATION", help="Not delivered before this long from now.")
+        str | None,
+        typer.Option("--delay", metavar="DURATION", help="Deliver the message after this time, not earlier."),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", metavar="WORD", help="Messages of one group come in their order.")
+        str | None, typer.Option("--group", metavar="NAME", help="Messages of one group are delivered in order.")
     ] = None,
     dedup: Annotated[
-        str | None, typer.Option("--dedup", metavar="WORD", help="Within 5 minutes, the same word is the same message.")
+        str | None,
+        typer.Option("--dedup", metavar="ID", help="Messages with the same ID within 5 minutes count as one."),
     ] = None,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Put a message into a named queue, and print its id.
+    """Send a message to a queue, and print its id.
 
     \b
     Examples:
@@ -120,7 +122,7 @@ def show(
 def peek(
     name: NameArgument,
     state: StateOption = "waiting",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Number of calls.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Maximum number of entries.")] = 20,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -142,7 +144,7 @@ def peek(
 
 
 def cancel(id: IdArgument, file: FileOption = None) -> None:
-    """Cancel a call that waits. One that runs, or has ended, cannot be cancelled.
+    """Cancel a waiting call. A call that is running or has ended cannot be cancelled.
 
     \b
     Examples:
@@ -153,9 +155,9 @@ def cancel(id: IdArgument, file: FileOption = None) -> None:
 
 
 def redrive(name: NameArgument, file: FileOption = None) -> None:
-    """Make the dead calls of a function again, or deliver the dead messages of a queue again, with all attempts.
+    """Repeat the dead calls of a function, or the dead messages of a queue, with all attempts.
 
-    Messages that moved to a queue of dead letters are taken back from there.
+    Messages that moved to a dead letter queue are moved back.
 
     \b
     Examples:
@@ -163,11 +165,11 @@ def redrive(name: NameArgument, file: FileOption = None) -> None:
       fnctl queue redrive jobs
     """
     said = _admin(project_paths(file), "POST", f"{_path(name)}/redrive")
-    output.say(f"{said['redriven']} of {name} wait again")
+    output.say(f"{name}: {said['redriven']} are waiting again")
 
 
 def purge(name: NameArgument, state: StateOption = "dead", file: FileOption = None) -> None:
-    """Forget calls of a function, or messages of a queue. Those that wait are cancelled.
+    """Delete calls of a function, or messages of a queue. Waiting ones are cancelled.
 
     \b
     Examples:
@@ -204,7 +206,9 @@ def asked(socket: Path, method: str, id: str) -> dict[str, Any]:
     if response.status == 409:
         raise ConflictError(said["error"]["message"], code=said["error"]["code"])
     if response.status != 200:
-        raise NotFound(f"no deferred call has the id {id}", hint="`fnctl queue ls` shows which functions have calls")
+        raise NotFound(
+            f"no asynchronous call has the id {id}", hint="`fnctl queue ls` shows which functions have calls"
+        )
     assert isinstance(said, dict)
     return said
 

@@ -59,7 +59,7 @@ def run(
         typer.Option(
             "--pool-memory",
             metavar="SIZE",
-            help="Memory of what waits for requests: the limit of the pool with --warm auto, and of pool and sleeping "
+            help="Memory limit of what waits for requests: of the pool with --warm auto, and of pool and sleeping "
             "instances together.",
         ),
     ] = "256m",
@@ -77,7 +77,7 @@ def run(
         typer.Option(
             "--behind-proxy",
             metavar="ADDRESS",
-            help="Address or network of a proxy in front, whose X-Forwarded-* headers are believed. Repeatable.",
+            help="Address or network of a proxy in front, whose X-Forwarded-* headers are trusted. Repeatable.",
         ),
     ] = None,
     allow_host: Annotated[
@@ -90,7 +90,7 @@ def run(
             "--max-clients",
             metavar="N",
             min=1,
-            help="Most client connections at once (default: three quarters of the open file limit). "
+            help="Maximum number of client connections (default: three quarters of the open file limit). "
             "Idle ones are closed to make room.",
             envvar="FNCTL_MAX_CLIENTS",
         ),

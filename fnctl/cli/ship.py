@@ -24,7 +24,7 @@ def ship(
         list[str] | None, typer.Argument(metavar="FUNCTION", help="Functions to ship (default: all).")
     ] = None,
     to: Annotated[
-        str, typer.Option("--to", metavar="REGISTRY/REPO[:TAG]|FILE.tar", help="Where to ship the release to.")
+        str, typer.Option("--to", metavar="REGISTRY/REPO[:TAG]|FILE.tar", help="Where to send the release.")
     ] = "",
     platform: Annotated[
         str | None,
@@ -35,16 +35,16 @@ def ship(
         typer.Option(
             "--sign",
             metavar="FILE",
-            help="Private key (PEM, ECDSA P-256) to sign with, as cosign does. FNCTL_SIGN_PASSWORD opens it.",
+            help="Private key (PEM, ECDSA P-256) to sign with, as cosign does. Its password: FNCTL_SIGN_PASSWORD.",
         ),
     ] = None,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Ship the project as one release: an image of each function, and how they are served.
+    """Ship the project as one release: an image of each function, and the configuration to serve them.
 
-    Builds what is out of date. Sends only what the registry does not have; the tag moves last. `fnctl run` of the
-    release serves it on another machine.
+    Builds what is out of date. Sends only what the registry does not have; the tag is written last. `fnctl run` with
+    the name of the release serves it on another machine.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def ship(
     from fnctl.control.connecting import Engines
 
     if not to:
-        raise UsageError("where to? --to is missing", hint="--to REGISTRY/REPO:TAG, or --to FILE.tar")
+        raise UsageError("--to is missing: where to send the release", hint="--to REGISTRY/REPO:TAG, or --to FILE.tar")
     target = _target(to)
     shipping.check_platform(platform)
     key = None if sign is None else _key(sign)
@@ -88,7 +88,9 @@ def _target(to: str) -> Path | Reference:
         return Path(to)
     found = reference.parse(to)
     if found.digest:
-        raise UsageError(f"--to {to}: a digest is what comes out, and not where to ship to", hint="name a tag")
+        raise UsageError(
+            f"--to {to}: cannot ship to a digest", hint="use a tag, such as registry.example.org/team/shop:1.4"
+        )
     return found
 
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def verify(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help="REGISTRY/REPO:TAG, REPO@sha256:… or FILE.tar.")],
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Public key that must have signed it (PEM).")
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) to check the signature with.")
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build it from the project here, and compare the digests.")
+        bool, typer.Option("--rebuild", help="Build this folder's project, and compare the digests.")
     ] = False,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Check a release: contents against digests, its signature, and what is said of how it was made.
+    """Check a release: its contents against digests, its signature, and its provenance.
 
     \b
     Examples:

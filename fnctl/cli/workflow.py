@@ -27,7 +27,7 @@ _ERRORS = {400: UsageError, 404: NotFound, 413: TooLarge}
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Workflow of fnctl.yaml.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the workflow in fnctl.yaml.")],
     input: Annotated[
         str | None, typer.Option("--input", "-i", metavar="JSON", help="Its input: JSON, @FILE, or - for stdin.")
     ] = None,
@@ -35,10 +35,10 @@ def run(
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait.")] = "15m",
     file: FileOption = None,
 ) -> int:
-    """Begin a run of a workflow, wait for its end, and print its output as JSON.
+    """Start a run of a workflow, wait for its end, and print its output as JSON.
 
-    Exits with 1 if the run fails or is cancelled; its error is then printed. Exits with 124 if it has not ended in
-    time; it goes on.
+    Exits with 1 if the run fails or is cancelled, and prints its error. Exits with 124 if the run has not ended within
+    the timeout; the run continues.
 
     \b
     Examples:
@@ -146,11 +146,11 @@ def graph(
 
 def history(
     id: IdArgument,
-    io: Annotated[bool, typer.Option("--io", help="With what went in and out of each step.")] = False,
+    io: Annotated[bool, typer.Option("--io", help="Show the input and output of each step.")] = False,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Print the log of a run, one line an entry.
+    """Print the log of a run, one line for each entry.
 
     \b
     Examples:
@@ -169,7 +169,7 @@ def history(
 
 
 def cancel(id: IdArgument, file: FileOption = None) -> None:
-    """Cancel a run. What its tasks did is undone, where they have `compensate`.
+    """Cancel a run. Completed tasks with `compensate` are undone.
 
     \b
     Examples:
@@ -182,14 +182,15 @@ def cancel(id: IdArgument, file: FileOption = None) -> None:
 def retry(
     id: IdArgument,
     step: Annotated[
-        str | None, typer.Option("--from", metavar="STEP", help="Go on from this step (default: the one that failed).")
+        str | None,
+        typer.Option("--from", metavar="STEP", help="Continue from this step (default: the one that failed)."),
     ] = None,
     latest: Annotated[
-        bool, typer.Option("--latest", help="With the definition of now, where what was done fits it.")
+        bool, typer.Option("--latest", help="Use the current definition, if the completed steps fit it.")
     ] = False,
     file: FileOption = None,
 ) -> None:
-    """Let a run that failed go on from a step. What was completed before is not done again.
+    """Continue a failed run from a step. Steps that were completed before are not repeated.
 
     \b
     Examples:
@@ -199,19 +200,19 @@ def retry(
     asked_for = [f"from={quote(step, safe='')}"] if step is not None else []
     asked_for += ["latest=1"] if latest else []
     said = _admin(file, "POST", _path(id, "/retry" + (f"?{'&'.join(asked_for)}" if asked_for else "")))
-    output.say(f"{id} goes on from {said['from']}")
+    output.say(f"{id} continues from {said['from']}")
 
 
 def check(
     against_running: Annotated[
-        bool, typer.Option("--against-running", help="Also hold the definitions against runs that have not ended.")
+        bool, typer.Option("--against-running", help="Also check whether runs that have not ended fit the definitions.")
     ] = False,
     file: FileOption = None,
     form: FormatOption = Format.TEXT,
 ) -> int:
-    """Check the project's workflows; with --against-running, whether open runs fit them.
+    """Check the project's workflows; with --against-running, also whether open runs fit them.
 
-    Exits with 1 if a run does not fit: `reload` leaves it on the definition that it began with.
+    Exits with 1 if a run does not fit. After `reload`, runs continue with the definition they started with.
 
     \b
     Examples:

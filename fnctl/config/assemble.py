@@ -229,7 +229,9 @@ def _validated(document: Document) -> _Source:
     data = document.data
     if data is None or not isinstance(data, dict):
         if not document.problems:
-            document.problem((), f"must hold keys and values, found {'nothing' if data is None else 'something else'}")
+            document.problem(
+                (), f"must contain keys and values, found {'nothing' if data is None else 'something else'}"
+            )
         return _Source(document, None)
     kept: dict[str, Any] = {key: value for key, value in data.items() if not key.startswith("x-")}
     try:

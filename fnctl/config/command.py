@@ -25,14 +25,14 @@ def command_words(value: object) -> tuple[str, ...]:
             raise ValueError(f"cannot be split into words: {str(error).lower()}; close the quote") from error
     elif isinstance(value, list | tuple):
         if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in value):
-            raise ValueError("holds something that is not a word; quote each word that YAML could read otherwise")
+            raise ValueError("contains something that is not text; quote words that YAML reads as something else")
         words = tuple(str(word) for word in value)
     else:
-        raise ValueError("is neither a list of words nor a line; write [gunicorn, app:app] or gunicorn app:app")
+        raise ValueError("is neither a list of words nor one line; write [gunicorn, app:app] or gunicorn app:app")
     if not words or not words[0]:
         raise ValueError("names no program; write the program and its arguments: [gunicorn, app:app]")
     if any("\0" in word for word in words):
-        raise ValueError("holds a NUL character; no program can be given one")
+        raise ValueError("contains a NUL character, which no program can receive")
     return words
 
 

@@ -50,7 +50,7 @@ def read(path: Path, label: str, environ: Mapping[str, str]) -> tuple[dict[str, 
             raise ValueError(f"larger than {MAX_BYTES >> 20} MB")
         text = raw.decode("utf-8-sig")
         if "\0" in text:
-            raise ValueError("holds a NUL character")
+            raise ValueError("contains a NUL character")
     except OSError as error:
         return {}, [Problem(label, None, f"cannot be read: {error.strerror}")]
     except ValueError as error:

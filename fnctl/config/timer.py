@@ -22,7 +22,9 @@ def timer_of(entry: TimerEntry, document: Document, loc: Loc) -> TimerTrigger | 
     if entry.cron is not None:
         _check_cron(entry, document, loc)
     if entry.every is not None and entry.every < 1:
-        document.problem((*loc, "every"), "a timer's `every` is at least 1s", "call the function from a loop instead")
+        document.problem(
+            (*loc, "every"), "a timer's `every` is at least 1s", "for shorter intervals, use a loop in the function"
+        )
     at = _moment(entry.at, document, (*loc, "at")) if entry.at is not None else None
     if len(document.problems) > before:
         return None
@@ -44,7 +46,7 @@ def _check_cron(entry: TimerEntry, document: Document, loc: Loc) -> None:
         document.problem((*loc, "cron"), problem, "minute, hour, day, month, weekday: `0 3 * * *` is 3:00 each day")
     known = available_timezones()
     if entry.timezone not in known:
-        text = f"`{entry.timezone}` is no time zone that this machine knows"
+        text = f"`{entry.timezone}` is not a time zone that this machine knows"
         document.problem((*loc, "timezone"), text, _near(entry.timezone, known))
 
 
@@ -57,7 +59,7 @@ def _moment(text: str, document: Document, loc: Loc) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        document.problem(loc, f"`{text}` is no time", "write it like 2027-01-31T09:00:00Z")
+        document.problem(loc, f"`{text}` is not a time", "write it like 2027-01-31T09:00:00Z")
         return None
     if moment.tzinfo is None:
         document.problem(loc, f"`{text}` has no offset", f"write {text}Z for UTC, or {text}+02:00")

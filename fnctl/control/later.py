@@ -60,7 +60,7 @@ def opened(shared: SharedStore) -> Store:
         from fnctl.store.postgres import PostgresStore
     except ImportError as error:
         raise ConfigError(
-            f"`store` in fnctl.yaml is in Postgres, and there is nothing here to speak to it: {error}",
+            f"`store` in fnctl.yaml is in Postgres, but the client library is missing: {error}",
             hint="install the extra: pip install 'fnctl[postgres]'",
         ) from error
     return PostgresStore(shared.url, f"fnctl_{shared.name}")
@@ -135,7 +135,7 @@ class Later:
         if durable and self._shared:
             raise ConfigError(
                 f"{durable[0]} is durable, and the project's store is shared",
-                hint="durable functions need the project's own store: leave out `store`",
+                hint="durable functions need the project's own store: remove `store` from fnctl.yaml",
             )
 
     async def drain(self, timeout_s: float) -> None:
@@ -204,7 +204,7 @@ class Later:
                 return stored
         names = sorted({*(_name(each) for each in known), *rules.all()})
         hint = f"there are: {', '.join(names) or 'none yet'}"
-        raise NotFound(f"no deferred call of {name} was ever accepted, and no queue has the name", hint=hint)
+        raise NotFound(f"no asynchronous call of {name} was ever accepted, and no queue has that name", hint=hint)
 
     def times(self) -> dict[str, Any]:
         """The clock, and what timers wait for."""
@@ -254,4 +254,4 @@ def _state(word: str) -> MessageState:
     try:
         return MessageState(word)
     except ValueError as error:
-        raise UsageError(f"`{word}` is no state of a call", hint=f"states: {', '.join(MessageState)}") from error
+        raise UsageError(f"`{word}` is not a state of a call", hint=f"states: {', '.join(MessageState)}") from error

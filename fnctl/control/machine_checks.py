@@ -116,8 +116,8 @@ def _reach(facts: EngineFacts) -> Finding:
 def egress(why: str | None) -> Finding:
     """`why`: what keeps the rules from being set that `network: egress` needs; None where they can be."""
     if why is None:
-        return Finding("egress", Level.OK, "functions can be kept from this machine's own addresses")
-    found = f"functions cannot be kept from this machine's own addresses: {why}"
+        return Finding("egress", Level.OK, "functions can be blocked from this machine's own addresses")
+    found = f"functions cannot be blocked from this machine's own addresses: {why}"
     fix = "run fnctl as root, with iptables; without, `network: egress` needs `egress: {host: true, link_local: true}`"
     return Finding("egress", Level.WARN, found, fix)
 

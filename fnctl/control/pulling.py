@@ -61,7 +61,9 @@ def opened(text: str) -> Iterator[tuple[Source, str, str]]:
             ]
             found = [top for top in releases if "manifests" in layout.manifest(top.digest).read()]
             if len(found) != 1:
-                raise ReleaseError(f"{text} holds {len(found)} releases", hint="`fnctl ship --to FILE.tar` writes one")
+                raise ReleaseError(
+                    f"{text} contains {len(found)} releases", hint="`fnctl ship --to FILE.tar` writes one"
+                )
             yield layout, found[0].digest, f"{text}@{{}}"
     else:
         wanted = references.parse(text)
@@ -94,7 +96,7 @@ def folder() -> Path:
     place = here()
     if (place / FILE_NAME).is_file():
         raise UsageError(
-            f"{place} has a {FILE_NAME}: a release is served from a folder of its own",
+            f"{place} has a {FILE_NAME}: a release needs a folder of its own",
             hint="make an empty folder for it, with its `.env` and its secrets; `fnctl run` alone serves this project",
         )
     return place

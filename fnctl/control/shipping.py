@@ -61,8 +61,8 @@ def check_platform(asked: str | None) -> str:
     if asked is None or asked in (own, f"linux/{own}"):
         return own
     raise UsageError(
-        f"cannot ship for {asked}: this machine is linux/{own}, and has no base and no runtimes of another",
-        hint=f"run the same command on a {asked} machine, with a tag of its own; the code's layers are equal there",
+        f"cannot ship for {asked}: this machine is linux/{own}, and cannot build for another architecture",
+        hint=f"run the same command on a {asked} machine, with another tag; layers of interpreted code are the same",
     )
 
 

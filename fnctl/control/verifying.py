@@ -49,7 +49,7 @@ def verify(text: str, key: Path | None, select: Select | None, connect: Connect,
             with told(progress, "Checking the signature"):
                 if not referrers.is_signed(source, release.digest, public, blobs):
                     raise signature.unsigned(name.format(release.digest), key)
-        with told(progress, "Checking what is said beside it"):
+        with told(progress, "Checking provenance"):
             images = [image.digest for image in release.functions.values()]
             boms = sum(1 for image in images for _ in referrers.documents(source, image, CYCLONEDX, blobs))
             origin = _provenance(release, list(referrers.documents(source, release.digest, IN_TOTO, blobs)))
@@ -62,7 +62,7 @@ def _provenance(release: Release, statements: list[dict[str, object]]) -> bool:
     """Is there a statement of how it was made, and does it speak of this? ReleaseError where one speaks of another."""
     for said in statements:
         if not _speaks_of(said, release):
-            raise ReleaseError(f"the provenance of {release.digest} speaks of something else", code="provenance")
+            raise ReleaseError(f"the provenance of {release.digest} describes another release", code="provenance")
     return bool(statements)
 
 
@@ -94,8 +94,8 @@ def _rebuilt(release: Release, select: Select, connect: Connect, progress: Progr
         elif packed.images[name].digest != release.functions[name].digest and not different:
             different.append(f"the image's configuration of {name} (handler, model, limits, or its date)")
     raise ReleaseError(
-        f"this source makes {packed.index.digest}, not {release.digest}",
+        f"this source gives {packed.index.digest}, not {release.digest}",
         detail="\n".join(different or ["the configuration of the project"]),
-        hint="check out the commit that the release was made from",
+        hint="check out the commit that the release was built from",
         code="not_reproduced",
     )

@@ -47,7 +47,7 @@ def problem(call: Link) -> CallLoop | None:
     if call.depth >= DEPTH:
         return CallLoop(
             f"a chain of more than {DEPTH} calls: {_shown(call, chain)}",
-            hint="functions call each other without an end",
+            hint="functions call each other endlessly",
         )
     held = {link.lease.instance for link in chain if link.function.name == function.name and link.lease is not None}
     if function.concurrency == 1 and len(held) >= function.scale.max:

@@ -287,9 +287,9 @@ class Invocation:
         else:
             self.fail(
                 DeadlineExceeded(
-                    f"nothing came of the answer of {function.name} for {function.idle_s:g} s",
+                    f"the answer of {function.name} was silent for {function.idle_s:g} s",
                     code="idle",
-                    hint="raise `idle` of the function if it may be silent for longer",
+                    hint="raise `idle` of the function if it can be silent for longer",
                 )
             )
 

@@ -179,7 +179,7 @@ class Wire:
                 f"{what}: the engine did not answer within {wait_s:g} s",
                 hint="is it busy, or hanging? see `docker info`",
             )
-        return Unanswered(f"{what}: the engine's answer broke off ({error})", code="engine_lost")
+        return Unanswered(f"{what}: the engine's answer was cut off ({error})", code="engine_lost")
 
     def close(self) -> None:
         """End the connections of every thread. The wire may be used again; it connects anew."""

@@ -87,7 +87,7 @@ class FakeEngine(Engine):
     def lose_reply(self, call: str, *, leftover: bool = False) -> None:
         """The next call of this name takes effect, and its answer does not come. `leftover`: and a half-made sandbox
         could not be removed either."""
-        error = EngineError(f"{call}: the engine's answer broke off", code="engine_lost")
+        error = EngineError(f"{call}: the engine's answer was cut off", code="engine_lost")
         self._troubles[call].append(_Trouble(error, done=True, leftover=leftover))
 
     def ends(self, sandbox: str, *, exit_code: int = KILLED, oom: bool = False) -> None:

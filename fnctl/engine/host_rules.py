@@ -111,7 +111,7 @@ def enforce(network: str, guard: Guard) -> None:
 
 def cannot(why: str) -> EngineError:
     return EngineError(
-        f"functions with `network: egress` cannot be kept from this machine's own addresses: {why}",
+        f"functions with `network: egress` cannot be blocked from this machine's own addresses: {why}",
         hint=HINT,
         code="egress_open",
     )

@@ -85,7 +85,7 @@ def plan(host: Host) -> list[Command]:
             hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use this machine's own",
         )
     if not host.linux:
-        raise EngineUnavailable("no Docker Engine answers", hint="install and start Docker Desktop, colima or the like")
+        raise EngineUnavailable("no Docker Engine answers", hint="install and start Docker Desktop, colima or similar")
     if host.socket and not host.socket_usable:
         raise EngineUnavailable(
             "no permission to use the Docker Engine (/var/run/docker.sock)",

@@ -155,8 +155,8 @@ class Blobs:
         if found != wanted.digest:
             part.unlink()
             raise RegistryError(
-                f"what came for {wanted.digest} is {found}",
-                hint="the registry, or something on the way to it, changed it: nothing of it is used",
+                f"asked for {wanted.digest}, got {found}",
+                hint="the registry, or something between here and there, changed it; it was not used",
                 code="digest_mismatch",
             )
         part.replace(self.path(wanted.digest))

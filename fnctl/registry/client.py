@@ -116,7 +116,7 @@ class Repository:
                 at = reached
                 moved(at)
         if at < blob.size:
-            raise RegistryError(f"{self.reference.host} takes nothing more of {blob.digest}", code=Cut.code)
+            raise RegistryError(f"{self.reference.host} does not accept the rest of {blob.digest}", code=Cut.code)
         return self._close(blob, location)
 
     def _patch(self, location: str, at: int, piece: bytes, *, last: bool) -> Answer | None:
@@ -152,7 +152,7 @@ class Repository:
             raise self._refused(answer, f"sending {blob.digest}")
         said = answer.headers.get("docker-content-digest")
         if said and said != blob.digest:
-            raise RegistryError(f"{self.reference.host} took {blob.digest} for {said}", code="digest_mismatch")
+            raise RegistryError(f"{self.reference.host} stored {blob.digest} as {said}", code="digest_mismatch")
 
     def fetch(self, blob: Descriptor, into: Blobs, moved: Moved = _nobody) -> None:
         """Into the folder, checked; from where an earlier download stopped."""
@@ -202,7 +202,7 @@ class Repository:
         if answer.status != 200:
             raise self._refused(answer, f"looking for {self.reference.host}/{self.reference.repository} {target}")
         if target.startswith("sha256:") and digest_of(answer.body) != target:
-            raise RegistryError(f"what came for {target} is {digest_of(answer.body)}", code="digest_mismatch")
+            raise RegistryError(f"asked for {target}, got {digest_of(answer.body)}", code="digest_mismatch")
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip()
         found = Manifest(media_type, answer.body)
         return Manifest(str(found.read().get("mediaType") or media_type), answer.body)
@@ -250,7 +250,7 @@ class Repository:
     def _location(self, answer: Answer, otherwise: str | None = None) -> str:
         found = answer.headers.get("location") or otherwise
         if not found:
-            raise RegistryError(f"{self.reference.host} began an upload and did not say where")
+            raise RegistryError(f"{self.reference.host} started an upload but did not say where to")
         return self._wire.absolute(found)
 
     def _refused(self, answer: Answer, doing: str) -> RegistryError:
@@ -265,7 +265,7 @@ class Repository:
             return RegistryError(message, hint="it limits requests: try again later", code="registry_unavailable")
         if answer.status >= 500:
             return RegistryError(
-                message, hint="try again; what was sent is not sent again", code="registry_unavailable"
+                message, hint="try again: parts that were sent are not sent again", code="registry_unavailable"
             )
         return RegistryError(message)
 

@@ -55,7 +55,7 @@ def _settings(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise RegistryError(f"{file} cannot be read: {error}", hint="`docker login` writes it anew") from error
+        raise RegistryError(f"{file} cannot be read: {error}", hint="`docker login` writes it again") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -97,7 +97,7 @@ def _run(program: str, key: str) -> str:
     except FileNotFoundError as error:
         hint = "install it, or remove it from `credsStore` and `credHelpers` in Docker's config.json"
         raise RegistryError(
-            f"Docker's config.json names the helper {program}, which is not there", hint=hint
+            f"Docker's config.json names the helper {program}, which does not exist", hint=hint
         ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RegistryError(f"{program} gave no login for {key}: {error}") from error

@@ -99,7 +99,7 @@ class Layout:
         content = self._content(target)
         found = Manifest("", content)
         if found.digest != target:
-            raise ReleaseError(f"{self.file}: what stands for {target} is {found.digest}", code="digest_mismatch")
+            raise ReleaseError(f"{self.file}: {target} has the digest {found.digest}", code="digest_mismatch")
         return Manifest(str(found.read().get("mediaType")), content)
 
     def fetch(self, blob: Descriptor, into: Blobs, moved: Moved = lambda count: None) -> None:

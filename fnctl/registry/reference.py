@@ -65,7 +65,7 @@ def parse(text: str) -> Reference:
     if not _HOST.match(host):
         raise UsageError(f"`{text}`: `{host}` is not the name of a registry", hint=HINT)
     if not _REPOSITORY.match(repository) or len(repository) > 255:
-        raise UsageError(f"`{text}`: `{repository}` cannot be a repository", hint=f"lower case, without blanks; {HINT}")
+        raise UsageError(f"`{text}`: `{repository}` cannot be a repository", hint=f"lower case, without spaces; {HINT}")
     return Reference(host, repository, tag or None, digest or None)
 
 

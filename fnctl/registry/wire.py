@@ -116,7 +116,7 @@ class Wire:
         """RegistryError where the registry leads to what is not encrypted, as it is itself."""
         whole = urljoin(f"{self._base()}/", url)
         if self._base().startswith("https:") and not whole.startswith("https:"):
-            raise RegistryError(f"{self._reference.host} leads to {whole[:200]}, which is not encrypted")
+            raise RegistryError(f"{self._reference.host} redirects to {whole[:200]}, which is not encrypted")
         return whole
 
     # -- one request -----------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Wire:
             self._finish(answer)
             moved = urljoin(url, target)
             if urlsplit(url).scheme == "https" and urlsplit(moved).scheme != "https":
-                raise RegistryError(f"{url} leads to {moved}, which is not encrypted")
+                raise RegistryError(f"{url} redirects to {moved}, which is not encrypted")
             url = moved
         raise RegistryError(f"{method} {url}: too many redirects")
 

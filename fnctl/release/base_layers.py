@@ -122,7 +122,7 @@ def from_archive(whole: IO[bytes], blobs: Blobs, tell: Callable[[str], None] = l
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     found = tar.extractfile(name)
     if found is None:
-        raise EngineError(f"the engine's archive holds no file {name}")
+        raise EngineError(f"the engine's archive has no file {name}")
     return found
 
 

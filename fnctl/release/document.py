@@ -130,7 +130,7 @@ def _check_brokers(function: Function) -> None:
         if urlsplit(trigger.url).password:
             raise ReleaseError(
                 f"the URL of the trigger `{trigger.broker}` of {function.name} has a password in it",
-                hint="a release holds no secrets: let the broker know the server by its address or certificate",
+                hint="a release contains no secrets: let the broker identify this server by its address or certificate",
             )
 
 
@@ -183,7 +183,7 @@ def load(said: Mapping[str, Any]) -> Document:
     try:
         if said["format"] != FORMAT or said["protocol"] != messages.VERSION:
             raise ReleaseError(
-                f"the release was made by fnctl {said.get('made_by')}, in a format that this one does not know",
+                f"the release was made by fnctl {said.get('made_by')}, in a format that this version does not know",
                 hint="use the same version of fnctl on both machines",
             )
         functions = tuple(_shipped(name, entry) for name, entry in said["functions"].items())

@@ -84,7 +84,7 @@ def read(source: Source, target: str, architecture: str, blobs: Blobs) -> Releas
         there = sorted({"/".join(each.platform) for each in listed if each.platform and each.platform != NOWHERE})
         raise ReleaseError(
             f"the release has no images for linux/{architecture}; it has {', '.join(there)}",
-            hint=f"`fnctl ship` on a linux/{architecture} machine makes one that has",
+            hint=f"`fnctl ship` on a linux/{architecture} machine makes such a release",
         )
     said = _document(source, by_role["release"][0], blobs)
     images = {dict(each.annotations).get(FUNCTION, ""): _image(source, each, blobs) for each in by_role["function"]}
@@ -231,7 +231,8 @@ def _unpacked(each: Shipped, layer: Path, work: Path) -> Path:
         raise ReleaseError(f"the code of {each.function.name} cannot be unpacked: {error}") from error
     if found != each.digest:
         raise ReleaseError(
-            f"the code of {each.function.name} is {found}; the release says {each.digest}", code="digest_mismatch"
+            f"the code of {each.function.name} has the digest {found}; the release says {each.digest}",
+            code="digest_mismatch",
         )
     return root
 

@@ -187,7 +187,7 @@ class PostgresDatabase:
         text = self._address.scrubbed(str(error).strip().splitlines()[0] if str(error).strip() else repr(error))
         return StoreUnavailable(
             f"cannot use the store {self._address.shown}: {text}",
-            hint="look whether the server runs, and whether the URL of `store` in fnctl.yaml is right",
+            hint="check that the server runs, and that the URL of `store` in fnctl.yaml is right",
             retry_after_s=1,
         )
 

@@ -119,7 +119,9 @@ def _put_all(db: Transaction, messages: Sequence[Message], most: int | None) -> 
         for queue, more in counted:
             waiting = db.waiting(queue)
             if waiting + more > most:
-                raise QueueFull(f"{queue}: {waiting} messages wait already, of at most {most}", retry_after_s=5)
+                raise QueueFull(
+                    f"{queue}: {waiting} messages are waiting already, the maximum is {most}", retry_after_s=5
+                )
     return [_put(db, message) for message in messages]
 
 

@@ -84,7 +84,7 @@ class SqliteDatabase:
         where = "in memory" if self._path is None else str(self._path)
         return StoreUnavailable(
             f"cannot use the store {where}: {error}",
-            hint="free disk space, or stop what keeps it open",
+            hint="free disk space, or stop the program that keeps it open",
             retry_after_s=1,
         )
 

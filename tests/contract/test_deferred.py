@@ -270,7 +270,7 @@ def test_platforms_have_their_own_way_to_ask(
         ({"X-Fnctl-Delay": "soon"}, "not a duration"),
         ({"X-Fnctl-At": "tomorrow"}, "X-Fnctl-At cannot be 'tomorrow'"),
         ({"X-Fnctl-At": "2030-01-01T00:00:00"}, "has no offset"),
-        ({"X-Fnctl-At": "2030-01-01T00:00:00Z", "X-Fnctl-Delay": "1s"}, "exclude each other"),
+        ({"X-Fnctl-At": "2030-01-01T00:00:00Z", "X-Fnctl-Delay": "1s"}, "cannot be used together"),
         ({"X-Fnctl-Group": "a b"}, "X-Fnctl-Group cannot be"),
         ({"X-Fnctl-Dedup": "x" * 129}, "X-Fnctl-Dedup cannot be"),
     ],

@@ -92,8 +92,8 @@ def test_structured_events_and_batches_of_them_arrive_in_binary_mode(tmp_path: P
     [
         ({}, b"x", "the attribute `id` is missing"),
         ({**BINARY, "Ce-Specversion": "0.3"}, b"x", "specversion is `0.3`"),
-        ({"Content-Type": "application/cloudevents+json"}, b"{", "its body is no JSON"),
-        ({"Content-Type": "application/cloudevents+json"}, b"[" * 50_000, "its body is no JSON"),
+        ({"Content-Type": "application/cloudevents+json"}, b"{", "its body is not JSON"),
+        ({"Content-Type": "application/cloudevents+json"}, b"[" * 50_000, "its body is not JSON"),
         ({"Content-Type": "application/cloudevents+json"}, b"[]", "an event is a JSON object"),
         ({"Content-Type": "application/cloudevents-batch+json"}, b"{}", "a batch is a JSON array"),
         ({"Content-Type": "application/cloudevents+avro"}, b"x", "no format of events"),

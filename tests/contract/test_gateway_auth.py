@@ -270,5 +270,5 @@ def test_a_broken_jwks_file_refuses(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_text("{}")
     [(line, _, body)], seen = send(tmp_path, function, gate, request(f"Authorization: Bearer {token()}"))
     assert line == b"HTTP/1.1 401 Unauthorized"
-    assert b"jwks.json holds no usable keys" in body
+    assert b"jwks.json contains no usable keys" in body
     assert seen == []

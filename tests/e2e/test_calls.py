@@ -118,7 +118,7 @@ def test_calls_can_be_restricted_and_forbidden(served: Running) -> None:
     assert served.call("shut", "/?url=http://data.fnctl.internal/").status == 200
     refused = served.call("shut", "/?url=http://keyed.fnctl.internal/")
     assert (refused.status, refused.error["code"]) == (403, "forbidden")
-    assert "shut may not call keyed" in refused.error["message"]
+    assert "shut is not allowed to call keyed" in refused.error["message"]
     assert served.call("silent", "/?url=http://fnctl.internal/data/").status == 403
     unknown = served.call("node", "/?url=http://fnctl.internal/2015-03-31/functions/nobody/invocations")
     assert (unknown.status, unknown.error["code"]) == (404, "not_found")
@@ -150,4 +150,4 @@ def test_the_results_of_deferred_calls_are_not_there_for_functions(served: Runni
     """Who runs the service may see them all; a function needs the address of each."""
     path = "/_fnctl/invocations/" + "0" * 26
     told = served.call("node", f"/?url=http://fnctl.internal{path}")
-    assert (told.status, told.error["message"]) == (404, "no deferred call at this address")
+    assert (told.status, told.error["message"]) == (404, "no asynchronous call at this address")

@@ -88,7 +88,7 @@ def test_where_it_cannot_be_enforced_there_is_no_network() -> None:
     name = f"fnctl-test-{secrets.token_hex(4)}"
     with closing(DockerEngine(enforce=enforce)) as engine:
         with pytest.raises(
-            EngineError, match="cannot be kept from this machine's own addresses: fnctl is not"
+            EngineError, match="cannot be blocked from this machine's own addresses: fnctl is not"
         ) as caught:
             engine.ensure_network(name, internal=False, labels={"dev.fnctl.test": name}, guard=Guard())
         assert "egress: {host: true, link_local: true}" in (caught.value.hint or "")

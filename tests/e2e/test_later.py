@@ -133,10 +133,10 @@ def test_an_event_calls_the_functions_that_ask_for_it(served: Running) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("event", "send", "order.paid", "-a", "Amount"), 2, "is no attribute"),
-        (("queue", "show", "0" * 26), 2, "no deferred call has the id"),
-        (("queue", "peek", "nobody"), 2, "no deferred call of nobody was ever accepted"),
-        (("queue", "peek", "work", "--state", "lost"), 2, "`lost` is no state"),
+        (("event", "send", "order.paid", "-a", "Amount"), 2, "is not an attribute"),
+        (("queue", "show", "0" * 26), 2, "no asynchronous call has the id"),
+        (("queue", "peek", "nobody"), 2, "no asynchronous call of nobody was ever accepted"),
+        (("queue", "peek", "work", "--state", "lost"), 2, "`lost` is not a state"),
         (("clock", "advance", "soon"), 2, "not a duration"),
         (("invoke", "work", "--delay", "1s"), 2, "--delay needs --async"),
     ],

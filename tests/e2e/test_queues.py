@@ -160,7 +160,7 @@ def test_messages_are_worked_on_in_batches_and_the_bad_ones_end_with_the_dead(se
     assert row(desk, "jobs")["dead"] == 1
     peeked = desk.fnctl("queue", "peek", "lost").stdout
     assert "batchItemFailures: bad" in peeked
-    assert desk.fnctl("queue", "redrive", "lost").stderr.startswith("1 of lost wait again")
+    assert desk.fnctl("queue", "redrive", "lost").stderr.startswith("lost: 1 are waiting again")
     until(lambda: row(desk, "jobs")["dead"] == 2, "it dies again")
     assert desk.fnctl("queue", "purge", "lost", "--state", "waiting").returncode == 0
     wrong = desk.fnctl("queue", "send", "job", "-d", "x")

@@ -106,7 +106,7 @@ def test_what_is_refused_before_it_runs(served: Running) -> None:
     for words, code, told in (
         (("order", "--input", "{}"), 2, "'n' is a required property"),
         (("ordr",), 2, "did you mean `order`?"),
-        (("order", "--input", "{"), 2, "is JSON"),
+        (("order", "--input", "{"), 2, "must be JSON"),
     ):
         ended = desk.fnctl("workflow", "run", *words)
         assert (ended.returncode, told in ended.stderr) == (code, True), ended.stderr

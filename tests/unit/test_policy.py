@@ -75,7 +75,7 @@ def test_a_budget_takes_bare_containers_before_boots_and_boots_of_the_most_first
 
 
 def test_a_budget_without_room_for_the_floor_is_refused() -> None:
-    with pytest.raises(UsageError, match="a pool of 4 takes at least 8 MB, and its memory budget is 7 MB"):
+    with pytest.raises(UsageError, match="a pool of 4 needs at least 8 MB, and its memory budget is 7 MB"):
         PoolRules(4, RUNTIMES, 7)
 
 

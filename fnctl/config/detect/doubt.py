@@ -15,7 +15,7 @@ def doubt(name: str, readings: Sequence[Reading], runtimes: Iterable[RuntimeSpec
     key, known = _key(readings), list(runtimes)
     values = _values(key, readings, known)
     return ConfigError(
-        f"cannot tell what {name} holds: it could be {summary(readings)}",
+        f"cannot detect what {name} is: it could be {summary(readings)}",
         detail="\n".join(row for each in readings for row in _rows(each, key, known)),
         hint=f"set {_line(key, values)} in fnctl.yaml; `fnctl init --from . --{key} {values[0]}` writes the file",
     )

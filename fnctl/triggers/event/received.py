@@ -80,7 +80,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise _malformed(f"its body is no JSON ({error})") from error
+        raise _malformed(f"its body is not JSON ({error})") from error
 
 
 def _structured(said: Any) -> CloudEvent:
@@ -126,4 +126,4 @@ def _header(value: Value) -> str:
 
 
 def _malformed(what: str, hint: str | None = None) -> UsageError:
-    return UsageError(f"no CloudEvent: {what}", code="bad_event", hint=hint)
+    return UsageError(f"not a CloudEvent: {what}", code="bad_event", hint=hint)

@@ -112,7 +112,7 @@ class Gate:
         if key is None:
             raise Unauthorized("the key is not valid", f'Bearer realm="{REALM}", error="invalid_token"')
         if not key.opens(function.name):
-            raise Forbidden(f"the key {key.name} ({key.id}) does not open {function.name}")
+            raise Forbidden(f"the key {key.name} ({key.id}) is not valid for {function.name}")
         return Admitted(_passed_on(head, (name,), f"key:{key.name}"))
 
     # -- auth: jwt -------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Gate:
             raise Unauthorized(f"the signature is not valid: {error}", challenge) from error
         key = self.keyring.signing(str(result.parameters["keyid"]))
         if key is None or not key.opens(function.name):
-            raise Forbidden(f"the key {result.parameters['keyid']} does not open {function.name}")
+            raise Forbidden(f"the key {result.parameters['keyid']} is not valid for {function.name}")
         if not result.nonce or not self._nonces.use(key.id, result.nonce):
             raise Unauthorized("the signature's nonce is missing or was used before", challenge)
 
@@ -254,7 +254,7 @@ def _jwks(path: str) -> Any:
     try:
         return jwt.PyJWKSet.from_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, jwt.PyJWTError, ValueError) as error:
-        raise ValueError(f"{Path(path).name} holds no usable keys ({error})") from error
+        raise ValueError(f"{Path(path).name} contains no usable keys ({error})") from error
 
 
 def _no_key(identity: object) -> Any:

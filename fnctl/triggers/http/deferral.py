@@ -234,7 +234,7 @@ def looking_up(acceptor: Acceptor | None, stored: Stored, head: RequestHead) -> 
     async def produce(body: bytes) -> Reply:
         id = stored.id
         if acceptor is None or not (stored.trusted or acceptor.believes(id, stored.token)):
-            raise NotFound("no deferred call at this address", hint="use the `Location` that its 202 named")
+            raise NotFound("no asynchronous call at this address", hint="use the `Location` that its 202 named")
         if head.method == b"DELETE":
             said = await acceptor.cancel(id)
         elif head.method in (b"GET", b"HEAD"):
@@ -252,7 +252,7 @@ def publishing(acceptor: Acceptor | None, head: RequestHead, raw: bytes) -> Call
 
     async def produce(body: bytes) -> Reply:
         if acceptor is None:
-            raise NotFound("there is no bus here", hint="`fnctl run` has one")
+            raise NotFound("no event bus is served here", hint="`fnctl run` serves one")
         if head.method != b"POST":
             raise MethodNotAllowed(f"{head.method.decode()} is not allowed here", ("POST",))
         calls = await acceptor.publish(field_lines(raw), body)
@@ -267,7 +267,7 @@ class _NoQueues:
     presence = None
 
     async def reply(self, body: bytes) -> Reply:
-        raise NotFound("there are no queues here", hint="`fnctl run` has them")
+        raise NotFound("no queues are served here", hint="`fnctl run` serves them")
 
 
 def at_queues(acceptor: Acceptor | None, queued: Queued, head: RequestHead, raw: bytes) -> Asking:
@@ -287,8 +287,8 @@ def fields_of(raw: bytes) -> dict[str, str]:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(
-        f"the body of a call that is kept is larger than {most} bytes",
-        hint="put large data into a service or an object store, and send where it is",
+        f"the body of an asynchronous call is larger than {most} bytes",
+        hint="store large data in a service or an object store, and send its address",
     )
 
 

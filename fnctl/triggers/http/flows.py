@@ -78,7 +78,7 @@ def looking_up(acceptor: Acceptor | None, routed: FlowRun, head: RequestHead) ->
 def _there(acceptor: Acceptor | None) -> Flows:
     flows = acceptor.flows if acceptor is not None else None
     if flows is None:
-        raise NotFound("there are no workflows here", hint="`fnctl run` serves those of fnctl.yaml")
+        raise NotFound("no workflows are served here", hint="`fnctl run` serves those of fnctl.yaml")
     return flows
 
 
@@ -88,7 +88,7 @@ def _input(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the input of a workflow is JSON; this is none: {error}") from error
+        raise UsageError(f"the input of a workflow must be JSON: {error}") from error
 
 
 def _ended(id: str, end: Mapping[str, Any]) -> Reply:

@@ -71,7 +71,7 @@ class Incoming:
         if size > most:
             raise TooLarge(
                 f"the request's body is larger than {most} bytes",
-                hint="raise `max_body` of the function in fnctl.yaml: bodies are passed on as they come"
+                hint="raise `max_body` of the function in fnctl.yaml: bodies are streamed"
                 if self._verify is None
-                else "a signed body is held until it is checked: send large data unsigned, or by a link to it",
+                else "a signed body is held until it is checked: send large data unsigned, or send its address",
             )

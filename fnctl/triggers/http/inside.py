@@ -61,8 +61,8 @@ class Caller:
         caller = self._sandboxed.function
         if isinstance(found, Match | Begin) and caller is not None and not _may(caller, found.function):
             raise Forbidden(
-                f"{caller.name} may not call {found.function.name}",
-                hint=f"name it in `calls` of {caller.name} in fnctl.yaml",
+                f"{caller.name} is not allowed to call {found.function.name}",
+                hint=f"add it to `calls` of {caller.name} in fnctl.yaml",
             )
         if isinstance(found, Begin) and api is not None:
             return Aws(target, self._sandboxed.id, caller)

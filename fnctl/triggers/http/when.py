@@ -36,7 +36,7 @@ def timing_of(raw: bytes) -> Timing:
     if not said:
         return _AT_ONCE
     if "delay" in said and "at" in said:
-        raise UsageError("X-Fnctl-Delay and X-Fnctl-At exclude each other", hint="send one of them")
+        raise UsageError("X-Fnctl-Delay and X-Fnctl-At cannot be used together", hint="send one of them")
     for key in ("group", "dedup"):
         if key in said and not _WORD.fullmatch(said[key]):
             raise UsageError(

@@ -53,11 +53,15 @@ class QueueRequest:
 
     async def _send(self, body: bytes) -> Reply:
         if len(body) > BODY_BYTES:
-            raise TooLarge(f"the message is larger than {BODY_BYTES} bytes", hint="store it, and send where it is")
+            raise TooLarge(
+                f"the message is larger than {BODY_BYTES} bytes", hint="store it elsewhere, and send its address"
+            )
         when = when_of(self._raw, self._clock.now())
         rule = self._named.rules.one(self._name)
         if rule.fifo and when.group is None:
-            raise UsageError(f"queue {rule.name} keeps the order of groups", hint="send X-Fnctl-Group")
+            raise UsageError(
+                f"queue {rule.name} is a FIFO queue: each message needs a group", hint="send X-Fnctl-Group"
+            )
         kind = next((value for name, value in field_lines(self._raw) if name.lower() == "content-type"), None)
         letter = Letter(body, kind, group=when.group, dedup=when.dedup)
         (id,) = await self._named.send(self._name, [(letter, when)])

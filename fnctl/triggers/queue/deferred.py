@@ -331,4 +331,4 @@ def shown(known: Known) -> dict[str, Any]:
 
 
 def _unknown(id: str) -> NotFound:
-    return NotFound(f"no deferred call has the id {id}", hint="results are kept for a day after the call has ended")
+    return NotFound(f"no asynchronous call has the id {id}", hint="results are kept for a day after the call has ended")

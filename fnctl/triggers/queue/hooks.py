@@ -71,7 +71,7 @@ def signature(secret: str, id: str, timestamp: int, body: bytes) -> str:
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
     except binascii.Error as error:
-        raise ValueError(f"the secret is no base64 after `{KEY_PREFIX}`") from error
+        raise ValueError(f"the secret is not base64 after `{KEY_PREFIX}`") from error
     mac = hmac.new(key, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(mac.digest()).decode()}"
 

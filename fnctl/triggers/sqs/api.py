@@ -78,7 +78,7 @@ class SqsRequest:
         try:
             said = json.loads(body or b"{}")
         except (ValueError, RecursionError) as error:
-            raise SqsError("SerializationException", f"The body is no JSON: {error}") from error
+            raise SqsError("SerializationException", f"The body is not JSON: {error}") from error
         if not isinstance(said, dict):
-            raise SqsError("SerializationException", "The body is no JSON object.")
+            raise SqsError("SerializationException", "The body is not a JSON object.")
         return await action(said)

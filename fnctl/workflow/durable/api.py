@@ -73,7 +73,7 @@ class Api:
                 return _said(await self._list(asked, names.function_of(name), query))
             case ("POST", "2025-12-01", "durable-execution-callbacks", id, how):
                 return await self._call_back(asked, id, how)
-        raise NotFound(f"{asked.method} {asked.target[:200]} is no operation of Lambda's API that is served here")
+        raise NotFound(f"{asked.method} {asked.target[:200]} is not an operation of Lambda's API that fnctl supports")
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ def _may(asked: Asked, function: str) -> None:
         return
     if caller.calls is not None and function not in caller.calls:
         raise Forbidden(
-            f"{caller.name} may not see executions of {function}", hint=f"name it in `calls` of {caller.name}"
+            f"{caller.name} is not allowed to see executions of {function}", hint=f"add it to `calls` of {caller.name}"
         )
 
 

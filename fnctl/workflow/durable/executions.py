@@ -118,7 +118,7 @@ class Executions:
         if (known := await self._known(id)) is not None:
             if name is not None and known.input != input:
                 raise ConflictError(
-                    f"an execution of {function.name} named {name} has begun with another input",
+                    f"an execution of {function.name} named {name} was started with another input",
                     code="already_started",
                 )
             return known.arn
@@ -274,7 +274,7 @@ class Executions:
             if here is None:
                 raise InvalidToken
             raise Forbidden(
-                "this instance does not run that execution", hint="a handler may write its own execution alone"
+                "this instance does not run that execution", hint="a handler can only write its own execution"
             )
         return held, held.tail
 
@@ -303,5 +303,5 @@ class Executions:
 
 def _stopping() -> FnctlError:
     return ConflictError(
-        "fnctl stops; the execution goes on with the next `fnctl run`", code="stopping", retry_after_s=1
+        "fnctl is stopping; the execution continues with the next `fnctl run`", code="stopping", retry_after_s=1
     )

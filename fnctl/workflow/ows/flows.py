@@ -395,7 +395,7 @@ class Flows:
                 f"the run {id} has not ended: {history.state()}", hint="`fnctl workflow cancel` ends it"
             )
         if step is None and row.state == "completed":
-            raise ConflictError(f"the run {id} is completed", hint="--from STEP does a part of it again")
+            raise ConflictError(f"the run {id} is completed", hint="--from STEP repeats a part of it")
         entry = rewinding.entry(history, step, self.clock.now())
         if latest:
             current = self.shelf.found(row.of)

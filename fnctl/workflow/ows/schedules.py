@@ -165,7 +165,7 @@ class Schedules:
             except Stale:
                 return None
             except FnctlError as error:
-                self._flows.say(shelved.name, f"the run for {word} could not begin: {error.message}")
+                self._flows.say(shelved.name, f"the run for {word} could not start: {error.message}")
                 if error.http_status != 503:
                     return None
                 await asyncio.sleep(AGAIN_S)

@@ -96,7 +96,7 @@ class Shelf:
         if found is None:
             value = await self._keys.get(_KEY + digest, now)
             if value is None:
-                raise NotFound(f"the definition {digest[:12]} is not in the store", hint="the run cannot go on")
+                raise NotFound(f"the definition {digest[:12]} is not in the store", hint="the run cannot continue")
             said: Mapping[str, object] = json.loads(value.data)
             definition = of_data(said["data"])  # type: ignore[arg-type]
             found = self._pinned[digest] = _shelved(str(said["name"]), definition)

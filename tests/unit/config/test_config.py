@@ -278,7 +278,7 @@ def test_found_from_a_folder_below_and_the_id_is_the_roots(tmp_path: Path) -> No
         ),
         (TODOS + "include: [other]\n", 6, "no such file: other", None),
         ("services: {a: {}}\n", 1, "key `type` is missing in services.a", None),
-        ("", None, "must hold keys and values, found nothing", None),
+        ("", None, "must contain keys and values, found nothing", None),
     ],
 )
 def test_a_problem_is_told_with_its_line(

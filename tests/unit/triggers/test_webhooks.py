@@ -25,5 +25,5 @@ def test_it_is_of_the_id_the_time_and_the_body(other: tuple[str, str, int, bytes
 
 
 def test_a_secret_that_is_no_base64_is_refused() -> None:
-    with pytest.raises(ValueError, match="no base64"):
+    with pytest.raises(ValueError, match="not base64"):
         signature("whsec_*", ID, AT, BODY)

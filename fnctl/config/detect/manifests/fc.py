@@ -58,20 +58,20 @@ def custom_app(
         return None
     if settings and (command := settings.texts("command")):
         command += settings.texts("args")
-        said = settings.evidence("command", f"command {' '.join(command)}: a program of its own")
+        said = settings.evidence("command", f"command {' '.join(command)}: a custom program")
         return _program(place, tuple(command), path, settings.text("port") or port or PORT, said)
     folder = place.manifest.folder / path
     found = [*node.readings(folder), *python.readings(folder), *php.readings(folder)]
     apps = [finding for reading in found for finding in reading.findings if finding.contract is Contract.WEB]
     if len(apps) == 1:
-        said = place.evidence(key, "contract web: a program of its own")
+        said = place.evidence(key, "contract web: a custom program")
         own = tuple(replace(each, file=_in(path, each.file)) for each in apps[0].evidence)
         return replace(apps[0], evidence=(said, *own), path=path)
     if not apps and (folder / "bootstrap").is_file():
         said = place.evidence(key, "command ./bootstrap: the program of a custom runtime")
         return _program(place, ("./bootstrap",), path, port or PORT, said)
     hint = "say in a fnctl.yaml what runs: `handler:` with the file of a web app, or `command:` with any program"
-    place.problem(key, f"{name} has the runtime `{place.data.get(key)}`, a program of its own", hint)
+    place.problem(key, f"{name} has the runtime `{place.data.get(key)}`, a custom program", hint)
     return None
 
 

@@ -90,7 +90,7 @@ def test_nest_that_is_not_built_says_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_between_two_apps_a_person_decides(tmp_path: Path, files: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="cannot tell") as caught:
+    with pytest.raises(ConfigError, match="cannot detect") as caught:
         seen(tmp_path, files)
     assert "--handler" in (caught.value.hint or "")
 

@@ -100,7 +100,7 @@ class TestVerbs:
         assert main(["detect", str(tmp_path / "shop")]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
-        assert "error: cannot tell what shop/ holds" in printed.err
+        assert "error: cannot detect what shop/ is" in printed.err
         assert "  contract: lambda\n    handler.js:1" in printed.err
         assert "hint: set `contract: event` or `contract: lambda` or `contract: fc-event` in fnctl.yaml" in printed.err
 
