@@ -3,6 +3,7 @@
 Precedence: a rule with a host before one without; in a path a fixed segment before `{name}`, that before `{rest...}`.
 A function without triggers is reached at `NAME.localhost`, at `/NAME/…` (the prefix is stripped) and, where it is the
 only function, at `/…`. Triggers replace these.
+Long for one file: tree, table and the tables of aliases match by the same rules, and share what they have matched.
 """
 
 from __future__ import annotations
