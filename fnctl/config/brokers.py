@@ -23,4 +23,6 @@ def _made(entry: TriggerEntry) -> BrokerTrigger | None:
         return BrokerTrigger(Broker.NATS, nats.url, nats.subject, nats.group, nats.stream, path=nats.path)
     if (mqtt := entry.mqtt) is not None:
         return BrokerTrigger(Broker.MQTT, mqtt.url, mqtt.topic, qos=mqtt.qos, path=mqtt.path)
+    if (postgres := entry.postgres) is not None:
+        return BrokerTrigger(Broker.POSTGRES, postgres.url, postgres.channel, path=postgres.path)
     return None

@@ -134,6 +134,20 @@ class MqttEntry(Entry):
     path: Path = Field(default="/", description=PATH)
 
 
+class PostgresEntry(Entry):
+    """Notifications of Postgres."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://")] = Field(
+        description="The database.", examples=["postgres://app:${PG_PASSWORD}@127.0.0.1/shop"]
+    )
+    channel: Text = Field(
+        description="The channel, as `pg_notify` has it: notifications come at most once, and none of those that were "
+        "sent while `fnctl run` was away.",
+        examples=["orders"],
+    )
+    path: Path = Field(default="/", description=PATH)
+
+
 class TriggerEntry(Entry):
     """Binds an event source to the function. Each entry has one of these keys."""
 
@@ -144,6 +158,7 @@ class TriggerEntry(Entry):
     redis: RedisEntry | None = Field(default=None, description="Messages of a stream of Redis or Valkey.")
     nats: NatsEntry | None = Field(default=None, description="Messages of NATS.")
     mqtt: MqttEntry | None = Field(default=None, description="Messages of MQTT.")
+    postgres: PostgresEntry | None = Field(default=None, description="Notifications of Postgres (`NOTIFY`).")
 
     @model_validator(mode="after")
     def _one_source(self) -> TriggerEntry:

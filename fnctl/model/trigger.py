@@ -86,11 +86,12 @@ class Broker(enum.StrEnum):
     REDIS = "redis"
     NATS = "nats"
     MQTT = "mqtt"
+    POSTGRES = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerTrigger:
-    """Messages of a broker. `address`: its stream, subject or topic."""
+    """Messages of a broker. `address`: its stream, subject, topic or channel."""
 
     kind: ClassVar[Literal[TriggerKind.BROKER]] = TriggerKind.BROKER
     broker: Broker

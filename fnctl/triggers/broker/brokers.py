@@ -17,6 +17,7 @@ from fnctl.store.port import StoreUnavailable
 from fnctl.triggers.broker.mqtt import MqttSource
 from fnctl.triggers.broker.nats import NatsSource
 from fnctl.triggers.broker.port import BrokerLost, Source, Taken
+from fnctl.triggers.broker.postgres import PostgresSource
 from fnctl.triggers.broker.redis_streams import RedisSource
 from fnctl.triggers.broker.request import broker_request
 from fnctl.triggers.http.call import CallRequest, When
@@ -30,6 +31,7 @@ SOURCES: Mapping[Broker, Callable[[BrokerTrigger, str], Source]] = {
     Broker.REDIS: RedisSource,
     Broker.NATS: NatsSource,
     Broker.MQTT: MqttSource,
+    Broker.POSTGRES: PostgresSource,
 }
 
 

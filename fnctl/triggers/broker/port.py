@@ -20,10 +20,10 @@ class BrokerLost(FnctlError):
 class NoLibrary(ConfigError):
     """The library that speaks to the broker is not installed."""
 
-    def __init__(self, broker: str, package: str) -> None:
+    def __init__(self, broker: str, package: str, extra: str = "brokers") -> None:
         super().__init__(
             f"a trigger `{broker}` needs the Python package {package}, which is not installed",
-            hint="pip install 'fnctl[brokers]'",
+            hint=f"pip install 'fnctl[{extra}]'",
         )
 
 
