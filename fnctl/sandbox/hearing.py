@@ -50,7 +50,7 @@ class ConversationOwner(Protocol):
 
     def logged(self, invocation: str | None, text: str) -> None: ...
 
-    def carries(self, invocation: str, printer: tuple[int, int] | None) -> bool: ...
+    def carries(self, invocation: str, printer: tuple[int, int]) -> bool: ...
 
     def verdict(self) -> FnctlError:
         """What the end of the sandbox says about whatever was waited for."""
@@ -150,7 +150,7 @@ class Hearing:
             self._last_lines.append(text)
         self._owner.logged(invocation, text)
 
-    def carries(self, invocation: str, printer: tuple[int, int] | None) -> bool:
+    def carries(self, invocation: str, printer: tuple[int, int]) -> bool:
         return self._owner.carries(invocation, printer)
 
 

@@ -239,8 +239,8 @@ class Instance:
     def logged(self, invocation: str | None, text: str) -> None:
         self.owner.logged(self, invocation, text)
 
-    def carries(self, invocation: str, printer: tuple[int, int] | None) -> bool:
-        return printer is not None and self.serving.carries(invocation, printer)
+    def carries(self, invocation: str, printer: tuple[int, int]) -> bool:
+        return self.serving.carries(invocation, printer)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -34,8 +34,11 @@ def peer_uid(transport: asyncio.BaseTransport) -> int:
 
 
 def _peer(transport: asyncio.BaseTransport) -> tuple[int, int]:
+    return _peer_of(transport.get_extra_info("socket"))
+
+
+def _peer_of(sock: socket.socket) -> tuple[int, int]:
     """pid and uid. The pid is as this process would see it: 0 where it cannot."""
-    sock = transport.get_extra_info("socket")
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return cast(int, pid), cast(int, uid)
 
@@ -148,7 +151,7 @@ class SocketLink(Link):
     ) -> None:
         """`data` makes the protocol of each connection to the data socket. `share`: of what reading output may take."""
         self.clock = clock
-        self._output = Output(share, owner.logged, self._is_own, self.refused, self._printer, owner.carries)
+        self._output = Output(share, owner.logged, self._printer, owner.carries, self.refused)
         self._refusals = Allowance(REFUSED_A_SECOND, REFUSED_AT_ONCE, clock())
         self.folder = folder
         self.uid = uid
@@ -169,11 +172,14 @@ class SocketLink(Link):
             "supervisor": lambda: Channel(self, "supervisor"),
             "agent": lambda: Channel(self, "agent"),
             "data": self._data,
-            "log": self._output.pipe,
         }
         for name in _SOCKETS:
             path = self.folder / f"{name}.sock"
-            self._servers.append(await loop.create_unix_server(factories[name], str(path), backlog=messages.BACKLOG))
+            if name == "log":
+                self._output.listen(path)
+            else:
+                made = await loop.create_unix_server(factories[name], str(path), backlog=messages.BACKLOG)
+                self._servers.append(made)
             # the sandbox's own uid connects; other users of this machine cannot pass the folders above (0700)
             path.chmod(0o666)
 
@@ -202,11 +208,10 @@ class SocketLink(Link):
         if self._refusals.left(self.clock()) <= 0 and not self._closed:
             self.owner.breach(ProtocolError("the sandbox opens connections without end", code="protocol"))
 
-    def _is_own(self, transport: asyncio.BaseTransport) -> bool:
-        return not self._closed and peer_uid(transport) == self.uid
-
-    def _printer(self, transport: asyncio.BaseTransport) -> Printer:
-        pid = _peer(transport)[0]
+    def _printer(self, connection: socket.socket) -> Printer | None:
+        pid, uid = _peer_of(connection)
+        if uid != self.uid:
+            return None
         if pid == self.pid:
             return self._boots, 0
         if pid != self.agent_pid:

@@ -51,7 +51,7 @@ class LinkOwner(Protocol):
 
     def logged(self, invocation: str | None, text: str) -> None: ...
 
-    def carries(self, invocation: str, printer: tuple[int, int] | None) -> bool:
+    def carries(self, invocation: str, printer: tuple[int, int]) -> bool:
         """Whether what was printed there (output.Printer) can be of this invocation."""
         ...
 

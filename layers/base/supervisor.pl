@@ -16,19 +16,19 @@ use constant {
     PROTOCOL => 1,
     MAX_LINE => 1 << 20,    # bytes of one line, as the protocol says
     AF_UNIX => 1, SOCK_STREAM => 1,
-    SOL_SOCKET => 1, SO_SNDTIMEO => 21,
+    SOL_SOCKET => 1, SCM_RIGHTS => 1,
     SIGKILL => 9, SIGTERM => 15, SIGINT => 2, SIGCHLD => 17,
     SIG_SETMASK => 2,
     WNOHANG => 1,
     EINTR => 4, ECHILD => 10,
     PR_SET_DUMPABLE => 4,
     USER => 'fn',           # who the slot's uid is in /etc/passwd
-    LOG_STALL_S => 1,       # how long an agent's write may wait for a host that does not read its logs
+    READABLE => 0604,       # what is printed: ours to open inside, and the host's, whoever it is there, to read
 };
 
 my %NUMBERS = (
-    x86_64  => { wait4 => 61,  prctl => 157, setsid => 112, sigprocmask => 14,  signalfd => 289, dup3 => 292 },
-    aarch64 => { wait4 => 260, prctl => 167, setsid => 157, sigprocmask => 135, signalfd => 74,  dup3 => 24 },
+    x86_64  => { wait4 => 61,  prctl => 157, setsid => 112, sigprocmask => 14,  signalfd => 289, dup3 => 292, sendmsg => 46 },
+    aarch64 => { wait4 => 260, prctl => 167, setsid => 157, sigprocmask => 135, signalfd => 74,  dup3 => 24,  sendmsg => 211 },
 );
 my ($machine) = $Config{archname} =~ /^(x86_64|aarch64)/;
 my $SYS = $NUMBERS{ $machine // '' } or die "supervisor: no system call numbers for $Config{archname}\n";
@@ -106,13 +106,12 @@ sub agent_ended {
 
 # --- the agent ---
 
-# Starts an agent with its stdout and stderr on a log connection of its own. Perl closes every other descriptor on
-# exec by itself ($^F). The pipe tells a failed exec from one that went well: it closes without a word.
+# Starts an agent with its stdout and stderr on a pipe of its own, which the host reads. Perl closes every other
+# descriptor on exec by itself ($^F). The other pipe tells a failed exec from one that went well: it closes without a word.
 sub boot {
     my ($state, $argv, $env) = @_;
     breach('boot without argv') unless ref $argv eq 'ARRAY' && @$argv && ref($env // {}) eq 'HASH';
-    my $log = dial('log.sock') or return fail($state, "cannot reach the log: $!");
-    setsockopt($log, SOL_SOCKET, SO_SNDTIMEO, pack 'q2', LOG_STALL_S, 0);
+    my $log = log_pipe() or return fail($state, "cannot reach the log: $!");
     pipe(my $told, my $teller) or return fail($state, "no pipe: $!");
     my $pid = fork();
     return fail($state, "cannot fork: $!") unless defined $pid;
@@ -124,6 +123,18 @@ sub boot {
     } else {
         report($state->{host}, qq({"op":"started","pid":$pid}));
     }
+}
+
+# The writing end of a pipe whose reading end the host has. A pipe and no connection: whoever has it as its output can
+# open /dev/stdout.
+sub log_pipe {
+    my $host = dial('log.sock') or return;
+    pipe(my $reading, my $writing) or return;
+    chmod READABLE, $reading;
+    my ($byte, $rights) = ("\n", pack 'Q i3 x4', 20, SOL_SOCKET, SCM_RIGHTS, fileno $reading);    # struct cmsghdr
+    my $part = pack 'P Q', $byte, 1;                                                              # struct iovec
+    my $message = pack 'Q2 P Q P Q2', 0, 0, $part, 1, $rights, length $rights, 0;                 # struct msghdr
+    return syscall($SYS->{sendmsg}, fileno $host, $message, 0) == 1 ? $writing : undef;
 }
 
 sub become {

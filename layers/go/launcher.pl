@@ -104,7 +104,7 @@ sub take {
         $log->{running}{$id} = 1 if $sign eq '+';
         delete $log->{running}{$id} if $sign eq '-';
     }
-    lines($log, length $log->{rest} > MAX_LINE);
+    lines($log, length($log->{rest}) - 1 - rindex($log->{rest}, "\n") > MAX_LINE);
     return 1;
 }
 
@@ -118,7 +118,7 @@ sub lines {
     my $text = $1;
     $log->{tail} = substr($log->{tail} . $text, -(STACK)) unless $log->{loaded};
     $text =~ s/^/$mark/mg if $mark;
-    syswrite STDERR, $text;    # a host that does not read loses lines
+    syswrite STDERR, $text;    # who prints faster than the host reads, waits
 }
 
 # --- a function that does not load ---

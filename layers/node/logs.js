@@ -26,7 +26,8 @@ class LineStream extends Writable {
     const id = of?.id;
     const before = this.unfinished.get(id);
     const whole = (before ?? '') + text;
-    const end = whole.length > MAX_LINE ? whole.length : whole.lastIndexOf('\n') + 1;
+    const lines = whole.lastIndexOf('\n') + 1;
+    const end = whole.length - lines > MAX_LINE ? whole.length : lines;
     if (end < whole.length) {
       this.unfinished.set(id, whole.slice(end));
       if (before === undefined) of?.answer.once('close', () => this.finish(id)); // only here: a listener costs each request
@@ -55,14 +56,30 @@ class LineStream extends Writable {
   }
 }
 
-// The descriptor blocks, with a send timeout: a host that stalls costs lines, never the function's life.
+// The descriptor blocks: who prints faster than the host reads, waits. A program that has the same output may have made it
+// a non-blocking one (Node does); opened anew it blocks.
 function writeAll(fd, text) {
   const bytes = Buffer.from(text, 'utf8');
+  const written = writeSome(fd, bytes);
+  if (written === bytes.length) return;
   try {
-    for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at);
+    const own = fs.openSync(`/proc/self/fd/${fd}`, 'a');
+    writeSome(own, bytes.subarray(written));
+    fs.closeSync(own);
   } catch {
-    // EAGAIN: the host did not read for too long; EPIPE: it is gone, and the control connection says so
+    // the host is gone, and the control connection says so
   }
+}
+
+/** How much could be written. */
+function writeSome(fd, bytes) {
+  let at = 0;
+  try {
+    while (at < bytes.length) at += fs.writeSync(fd, bytes, at);
+  } catch {
+    // EAGAIN, or EPIPE
+  }
+  return at;
 }
 
 const streams = {};

@@ -6,13 +6,15 @@
 'use strict';
 
 const fs = require('fs');
-const { decode, errno, load } = require(`./koffi/linux_${process.arch}/koffi.node`);
+const { address, decode, errno, load } = require(`./koffi/linux_${process.arch}/koffi.node`);
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
-const SO_SNDTIMEO = 21;
+const SCM_RIGHTS = 1;
+const O_CLOEXEC = 0x80000;
+const READABLE = 0o604; // what is printed: ours to open inside, and the host's, whoever it is there, to read
 const MADV_DOFORK = 11;
 const PR_SET_DUMPABLE = 4;
 const SYS_PIDFD_OPEN = 434; // on every architecture
@@ -39,7 +41,8 @@ const c = {
   poll: own.func('int poll(void *, ulong, int)'),
   socket: own.func('int socket(int, int, int)'),
   connect: own.func('int connect(int, void *, uint)'),
-  setsockopt: own.func('int setsockopt(int, int, int, void *, uint)'),
+  pipe2: own.func('int pipe2(void *, int)'),
+  sendmsg: own.func('long sendmsg(int, void *, int)'),
   dup2: own.func('int dup2(int, int)'),
   close: own.func('int close(int)'),
   send: own.func('long send(int, void *, ulong, int)'),
@@ -137,14 +140,35 @@ function dial(path) {
   return socket;
 }
 
-/** Standard output and error are this connection from now on; writes wait at most `stallS`. */
-function redirectOutput(socket, stallS) {
-  const stall = Buffer.alloc(16); // struct timeval
-  stall.writeInt32LE(stallS, 0);
-  c.setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, stall, stall.length);
-  c.dup2(socket, 1);
-  c.dup2(socket, 2);
+/** The writing end of a pipe, whose reading end goes to whoever listens at `path`. */
+function pipeTo(path) {
+  const socket = dial(path);
+  const ends = new Int32Array(2);
+  if (c.pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`a pipe for output: error ${errno()}`);
+  const [reading, writing] = ends;
+  fs.fchmodSync(reading, READABLE);
+  const sent = sendDescriptor(socket, reading);
+  c.close(reading);
   c.close(socket);
+  if (!sent) throw new Error(`${path}: error ${errno()}`);
+  return writing;
+}
+
+function sendDescriptor(socket, fd) {
+  const rights = Buffer.alloc(24); // struct cmsghdr with one descriptor
+  rights.writeBigUInt64LE(20n, 0);
+  [SOL_SOCKET, SCM_RIGHTS, fd].forEach((number, index) => rights.writeInt32LE(number, 8 + 4 * index));
+  const byte = Buffer.from('\n');
+  const part = new BigUint64Array([address(byte), 1n]); // struct iovec
+  const message = new BigUint64Array([0n, 0n, address(part), 1n, address(rights), BigInt(rights.length), 0n]); // struct msghdr
+  return Number(c.sendmsg(socket, message, 0)) === 1;
+}
+
+/** Standard output and error are this descriptor from now on. */
+function redirectOutput(fd) {
+  c.dup2(fd, 1);
+  c.dup2(fd, 2);
+  c.close(fd);
 }
 
 /** Write a short text to a connected socket, past every queue of Node's. */
@@ -165,4 +189,4 @@ function drain(fd) {
 /** Whether other processes of this user may look into this one through /proc. */
 const setDumpable = (on) => c.prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0);
 
-module.exports = { canFork, close: c.close, dial, drain, ended, fork, hasChildren, isWorking, leave, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };
+module.exports = { canFork, close: c.close, dial, drain, ended, fork, hasChildren, isWorking, leave, pipeTo, reap, reapAll, redirectOutput, send, setDumpable, setsid: c.setsid };

@@ -1,7 +1,7 @@
 // Ephemeral invocations by fork: the loaded process is a template, and each request gets a child of it.
 //
 // The child is forked ahead and waits for its request, so that the fork is not on the request's way. What a child leaves
-// behind dies with it: every other process is killed, what it could write to is wiped, its log connection was its own.
+// behind dies with it: every other process is killed, what it could write to is wiped, its output was its own.
 // What a child could still do on purpose to its parent (the same user): stop or kill it. Then the host ends the sandbox, or
 // starts another template in it, and uses nothing that a child has dialled. Limits and priorities of others are refused (seccomp).
 //
@@ -24,7 +24,6 @@ const { kill } = process;
 const { now } = Date;
 const KILL_MS = 2_000; // for killed processes to be gone; more means that the sandbox is broken
 const PAUSE_MS = 0.2;
-const LOG_STALL_S = 1; // as the supervisor's own
 const COULD_NOT_START = 86; // exit code of a child that failed before it could take a request
 // How many results Node makes ahead of these: all children would share those that their template did not take.
 const AHEAD = { randomUUID: 128, randomInt: 1024 };
@@ -82,7 +81,7 @@ class Template {
     let done;
     for (;;) {
       // Dialled here and not by the child: by this process the host knows them (SO_PEERCRED) from what a child dials.
-      const [log, data] = [native.dial(`${this.root}/log.sock`), native.dial(`${this.root}/data.sock`)];
+      const [log, data] = [native.pipeTo(`${this.root}/log.sock`), native.dial(`${this.root}/data.sock`)];
       const child = native.fork();
       if (child === 0) return this.begin(control, serving, log, data);
       if (child < 0) native.leave(1);
@@ -113,7 +112,7 @@ class Template {
   become(control, log) {
     native.setsid();
     control.abandon();
-    native.redirectOutput(log, LOG_STALL_S);
+    native.redirectOutput(log);
     native.setDumpable(true);
     endWithoutNode();
     this.random.reseed();

@@ -10,27 +10,26 @@ final class Kernel
     private const CLOSE_RANGE = 436;
     private const CLOSE_RANGE_CLOEXEC = 4;
     private const PR_SET_DUMPABLE = 4;
-    private const AF_UNIX = 1, SOCK_STREAM = 1;
 
     private \FFI $libc;
 
     public function __construct()
     {
         $this->libc = \FFI::cdef(
-            'int socketpair(int, int, int, int *); int dup2(int, int); int close(int); long syscall(long, ...);'
+            'int pipe(int *); int dup2(int, int); int close(int); long syscall(long, ...);'
             . ' int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);'
         );
     }
 
     /**
-     * For a process's output. Sockets, since PHP's STDERR remembers that it was one when the agent started.
+     * For a process's output: a pipe as the agent's own, since PHP's STDERR remembers what it was when the agent started.
      *
      * @return array{resource, int} the end to read as a stream that does not block, and the other as a descriptor
      */
     public function pipe(): array
     {
         $ends = $this->libc->new('int[2]');
-        if ($this->libc->socketpair(self::AF_UNIX, self::SOCK_STREAM, 0, $ends) !== 0) {
+        if ($this->libc->pipe($ends) !== 0) {
             throw new \RuntimeException('no pipe can be made');
         }
         $reading = $this->stream($ends[0]);

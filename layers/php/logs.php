@@ -77,13 +77,14 @@ final class LogPipe
     /** Write the lines of a text; returns what is left of it without a newline, unless it is whole. */
     private function lines(string $text, bool $whole): string
     {
-        $end = $whole || strlen($text) > self::MAX_LINE ? strlen($text) : (int) strrpos("\n" . $text, "\n");
+        $end = (int) strrpos("\n" . $text, "\n");
+        $end = $whole || strlen($text) - $end > self::MAX_LINE ? strlen($text) : $end;
         if ($end === 0) {
             return $text;
         }
         $lines = substr($text, 0, str_ends_with(substr($text, 0, $end), "\n") ? $end - 1 : $end);
         $mark = $this->marked && $this->id !== '' ? "\x1e{$this->id}\x1f" : '';
-        @fwrite(STDERR, $mark . str_replace("\n", "\n$mark", $lines) . "\n"); // a host that does not read loses lines
+        @fwrite(STDERR, $mark . str_replace("\n", "\n$mark", $lines) . "\n"); // who prints faster than the host reads, waits
         return substr($text, $end);
     }
 }

@@ -1,7 +1,7 @@
 """Ephemeral invocations by fork: the loaded process is a template, and each request gets a child of it.
 
 The child is forked ahead and waits in its read, so that the fork is not on the request's path. What a child leaves
-behind dies with it: every other process is killed, what it could write to is wiped, its log connection was its own.
+behind dies with it: every other process is killed, what it could write to is wiped, its output was its own.
 What a child could still do on purpose to its parent (the same user): stop or kill it. Then the host ends the sandbox,
 or starts another template in it, and uses nothing that a child has dialled. Limits and priorities of others are
 refused (seccomp).
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _ASKED_FOR = ("base64", "inspect", "urllib.parse")
 _PR_SET_DUMPABLE = 4
 _KILL_S = 2.0  # for killed processes to be gone; more means that the sandbox is broken
-_LOG_STALL_S = 1  # as the supervisor's own
+_READABLE = 0o604  # as the supervisor's own
 COULD_NOT_START = 86  # exit code of a child that failed before it could take a request
 
 _prctl = ctypes.CDLL(None).prctl
@@ -116,27 +116,34 @@ def run(control: Control, serve_one: Callable[[socket.socket], None], writable: 
 def _fork(control: Control, serve_one: Callable[[socket.socket], None]) -> int:
     # Dialled here and not by the child: by this process the host knows them (SO_PEERCRED) from what a child dials.
     data = dial(control.root, "data")
-    # A log connection of its own: on a shared one a child could set flags for, or hang up on, those after it.
-    log = dial(control.root, "log")
-    log.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("qq", _LOG_STALL_S, 0))
+    log = _log_pipe(control.root)
     pid = os.fork()
     if pid == 0:
         _be_child(control, serve_one, data, log)
     data.close()
-    log.close()
+    os.close(log)
     return pid
 
 
-def _be_child(
-    control: Control, serve_one: Callable[[socket.socket], None], data: socket.socket, log: socket.socket
-) -> NoReturn:
+def _log_pipe(root: str) -> int:
+    """Where a child is to print: the host has the other end. One of its own: on a shared one a child could set flags
+    for those after it, and what it prints would not be told from what they do."""
+    reading, writing = os.pipe()
+    os.fchmod(reading, _READABLE)
+    with dial(root, "log") as log:
+        log.sendmsg([b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", reading))])
+    os.close(reading)
+    return writing
+
+
+def _be_child(control: Control, serve_one: Callable[[socket.socket], None], data: socket.socket, log: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
         control.socket.close()
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        log.close()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
         _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
         _reseed()
         code = _serve(serve_one, data)

@@ -39,7 +39,8 @@ class LineStream(io.TextIOBase):
         mark = invocation.get()
         with self._lock:
             whole = self._unfinished.pop(mark, "") + text
-            end = len(whole) if len(whole) > MAX_LINE else whole.rfind("\n") + 1
+            lines = whole.rfind("\n") + 1
+            end = len(whole) if len(whole) - lines > MAX_LINE else lines
             if end < len(whole):
                 self._unfinished[mark] = whole[end:]
             if end:
@@ -56,10 +57,8 @@ class LineStream(io.TextIOBase):
         prefix = f"\x1e{mark}\x1f" if self._marked and mark is not None else ""
         lines = text.removesuffix("\n").split("\n")
         data = "".join(f"{prefix}{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-        # The descriptor blocks, with a send timeout: a host that stalls costs lines, never the function's life.
-        with contextlib.suppress(OSError):
-            while data:
-                data = data[os.write(self._fd, data) :]
+        with contextlib.suppress(OSError):  # the host is gone, and the control connection says so
+            _write(self._fd, data)
 
     def writable(self) -> bool:
         return True
@@ -72,6 +71,20 @@ class LineStream(io.TextIOBase):
 
     def close(self) -> None:
         """Never closed: the process has no other output."""
+
+
+def _write(fd: int, data: bytes) -> None:
+    """The descriptor blocks: who prints faster than the host reads, waits. A program that has the same output may have
+    made it a non-blocking one (Node does); opened anew it blocks."""
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except BlockingIOError:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_APPEND)
+        try:
+            _write(own, data)
+        finally:
+            os.close(own)
 
 
 class _Bytes(io.RawIOBase):

@@ -23,6 +23,7 @@ from fnctl.model import Function, RuntimeSpec, SandboxSpec
 from fnctl.protocol import messages
 from fnctl.protocol.blocking import Channel, accepted, listen
 from fnctl.protocol.messages import Message
+from tests.support.printing import printing_to
 
 UID = 70_900
 WAIT_S = 45.0  # for anything that must come, on a machine however busy; nothing here waits for time to pass
@@ -41,7 +42,7 @@ class Answer:
 
 
 class Logs:
-    """Everything that came over log connections, as (invocation or None, line)."""
+    """Everything that was printed to the pipes that came over log connections, as (invocation or None, line)."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[str | None, str]] = []
@@ -49,7 +50,7 @@ class Logs:
         self._paused = False
 
     def pause(self) -> None:
-        """Accept, but read no more."""
+        """Take the pipes, but read no more."""
         self._paused = True
 
     @property
@@ -57,7 +58,9 @@ class Logs:
         return self._paused
 
     def read(self, sock: socket.socket) -> None:
-        with sock, sock.makefile("rb") as stream:
+        with sock:
+            _, (end,), *_ = socket.recv_fds(sock, 1, 1)
+        with os.fdopen(end, "rb") as stream:
             if self._paused:
                 threading.Event().wait()
             for raw in stream:
@@ -198,10 +201,9 @@ class SandboxHost:
         """What was printed by now is in the logs so far, not in those to come: connections are taken in their order."""
         if self.logs.is_paused:
             raise ProtocolError("nobody reads its logs")
-        with socket.socket(socket.AF_UNIX) as last:
-            last.connect(str(self.folder / "log.sock"))
-            last.sendall(b"the end of these logs\n")
-            self.logs.wait_for("the end of these logs")
+        with os.fdopen(printing_to(self.folder / "log.sock"), "wb") as last:
+            last.write(b"the end of these logs\n")
+        self.logs.wait_for("the end of these logs")
         self.logs = Logs()
 
     def _turn_away(self) -> None:

@@ -140,8 +140,27 @@ def _running(engine: DockerEngine, sandbox: SandboxHost) -> bool:
     return info is not None and info.running
 
 
-def test_a_host_that_does_not_read_logs_does_not_stop_the_agent(sandbox: SandboxHost) -> None:
-    """The log's socket has a bound and a send timeout: output past it fails, the program goes on."""
+def test_who_prints_faster_than_the_host_reads_waits_and_can_be_ended(sandbox: SandboxHost) -> None:
     sandbox.logs.pause()
-    script = "for (1 .. 40) { syswrite(STDOUT, 'x' x 65536) or exit 4 } exit 5"
-    assert run(sandbox, script)["code"] == 4
+    script = "print STDERR 'before'; for (1 .. 40) { syswrite(STDOUT, 'x' x 65536) } exit 5"
+    sandbox.supervisor.send(messages.boot([PERL, "-e", script], {}))
+    sandbox.supervisor.expect("started")
+    sandbox.supervisor.send(messages.kill())
+    assert sandbox.supervisor.expect("exited")["signal"] == 9
+
+
+def test_the_output_can_be_opened(sandbox: SandboxHost) -> None:
+    """By its names, in any way, by the program and by what it starts: as a connection cannot."""
+    script = r"""
+        for my $name ('/dev/stdout', '/dev/stderr', '/proc/self/fd/1') {
+            for my $how ('>', '>>', '+<') {
+                open(my $file, $how, $name) or die "$name: $!";
+                print $file "$name by $how\n";
+            }
+            system("echo $name by a child > $name") == 0 or die "$name by a child: $?";
+        }
+    """
+    assert run(sandbox, script)["code"] == 0, sandbox.logs.lines
+    for name in ("/dev/stdout", "/dev/stderr", "/proc/self/fd/1"):
+        for how in (">", ">>", "+<", "a child"):
+            sandbox.logs.wait_for(f"{name} by {how}")

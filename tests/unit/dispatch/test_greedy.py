@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import select
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from fnctl.sandbox.intake import TURN
 from fnctl.sandbox.lifecycle import Death, State
 from fnctl.sandbox.link import REFUSED_AT_ONCE
 from fnctl.sandbox.output import MAX_LINE, MAX_OPEN, MAX_UNREAD, PIECE, Output
+from tests.support.printing import printing_to
 from tests.support.turning import turns, until
 from tests.unit.dispatch.played import WAIT_S, PlayedSandbox, Stage1, play
 
@@ -25,6 +28,18 @@ class Inside:
     def __init__(self, sandbox: PlayedSandbox) -> None:
         self.sandbox = sandbox
         self.clients: list[socket.socket] = []
+        self.pipes: set[int] = set()
+
+    def output(self) -> int:
+        """Where to print, without waiting."""
+        end = printing_to(self.sandbox.folder / "log.sock")
+        os.set_blocking(end, False)
+        self.pipes.add(end)
+        return end
+
+    def close(self, pipe: int) -> None:
+        self.pipes.remove(pipe)
+        os.close(pipe)
 
     def dial(self, name: str) -> socket.socket:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -35,6 +50,8 @@ class Inside:
     def end(self) -> None:
         for client in self.clients:
             client.close()
+        for pipe in tuple(self.pipes):
+            self.close(pipe)
 
 
 @contextlib.asynccontextmanager
@@ -53,13 +70,10 @@ def outputs(stage: Stage1, lease: Lease) -> Output:
     return stage.pool.sandboxes.alive[lease.instance].conversation._link._output  # type: ignore[attr-defined,no-any-return]
 
 
-def is_hung_up(client: socket.socket) -> bool:
-    try:
-        return client.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        return True
+def is_read_by_nobody(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def test_more_log_connections_than_agents_open_are_turned_away(tmp_path: Path) -> None:
@@ -67,14 +81,14 @@ def test_more_log_connections_than_agents_open_are_turned_away(tmp_path: Path) -
         await stage.start(stage.code(), stage.code("good"))
         lease = await stage.lease()
         async with inside(stage, lease) as crowd:
-            held = [crowd.dial("log") for _ in range(MAX_OPEN)]
+            held = [crowd.output() for _ in range(MAX_OPEN)]
             await until(lambda: len(outputs(stage, lease)._pipes) == MAX_OPEN)
-            refused = crowd.dial("log")
-            await until(lambda: is_hung_up(refused))
-            held[0].sendall(b"still heard\n")
+            refused = crowd.output()
+            await until(lambda: is_read_by_nobody(refused))
+            os.write(held[0], b"still heard\n")
             await until(lambda: "still heard" in said(stage))
-            held[0].close()  # one ends: another is welcome
-            crowd.dial("log").sendall(b"welcome\n")
+            crowd.close(held[0])  # one ends: another is welcome
+            os.write(crowd.output(), b"welcome\n")
             await until(lambda: "welcome" in said(stage))
         lease.release(reusable=True)
 
@@ -93,10 +107,9 @@ def test_what_was_printed_last_is_read_though_others_connect_by_then(tmp_path: P
         lease = await stage.lease()
         async with inside(stage, lease) as crowd:
             for turn in range(2):
-                clients = [crowd.dial("log") for _ in range(MAX_OPEN)]
-                for number, client in enumerate(clients):
-                    client.sendall(b"%d of %d\n" % (number, turn))
-                    client.close()
+                for number, pipe in enumerate([crowd.output() for _ in range(MAX_OPEN)]):
+                    os.write(pipe, b"%d of %d\n" % (number, turn))
+                    crowd.close(pipe)
             all_of_it = {f"{number} of {turn}" for turn in range(2) for number in range(MAX_OPEN)}
             await until(lambda: all_of_it <= said(stage))
         lease.release(reusable=True)
@@ -133,19 +146,17 @@ def test_a_flood_of_empty_lines_is_read_in_small_turns_and_held_in_little(tmp_pa
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code(), stage.code("good"))
         lease, good = await stage.lease(), await stage.lease("good")
-        loop, held = asyncio.get_running_loop(), list[int]()
+        held: list[int] = []
         async with inside(stage, lease) as crowd, inside(stage, good) as neighbour:
-            floods = [
-                loop.create_task(loop.sock_sendall(crowd.dial("log"), b"\n" * (4 << 20))) for _ in range(MAX_OPEN)
-            ]
-            quiet = neighbour.dial("log")
+            floods = [asyncio.ensure_future(flood(crowd.output())) for _ in range(MAX_OPEN)]
+            quiet = neighbour.output()
             for number in range(20):
-                quiet.sendall(b"quiet %d\n" % number)
+                os.write(quiet, b"quiet %d\n" % number)
                 await until(lambda text=f"quiet {number}": text in said(stage))  # type: ignore[misc]
                 held.append(sum(len(pipe._unread) for pipe in outputs(stage, lease)._pipes))
-            assert not any(flood.done() for flood in floods)
-            for flood in floods:
-                flood.cancel()
+            assert not any(each.done() for each in floods)
+            for each in floods:
+                each.cancel()
             await asyncio.gather(*floods, return_exceptions=True)
             stage.pool.sandboxes.alive[lease.instance].end(Death.CRASHED)
         assert stage.placement.intake.longest <= TURN + 1
@@ -153,6 +164,85 @@ def test_a_flood_of_empty_lines_is_read_in_small_turns_and_held_in_little(tmp_pa
         assert any("dropped" in text for text in said(stage)), "what the dead had printed is not read to its end"
         lease.release(reusable=False)
         good.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+async def flood(pipe: int) -> None:
+    """4 MB of empty lines."""
+    left = 4 << 20
+    while left:
+        with contextlib.suppress(BlockingIOError):
+            left -= os.write(pipe, b"\n" * min(left, 65536))
+        await turns(1)
+
+
+@pytest.mark.parametrize("what", ["a file", "a named pipe", "a connection", "nothing"])
+def test_what_cannot_be_read_without_waiting_is_turned_away(tmp_path: Path, what: str) -> None:
+    """Instead of a pipe's reading end. It could hold up the host at the first read of it."""
+
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        async with inside(stage, lease) as crowd:
+            with contextlib.ExitStack() as kept, crowd.dial("log") as connection:
+                socket.send_fds(connection, [b"\n"], handed(what, tmp_path, kept))
+                await until(lambda: not connection_is_open(connection))
+            assert not outputs(stage, lease)._pipes
+            os.write(crowd.output(), b"heard\n")
+            await until(lambda: "heard" in said(stage))
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
+
+
+def handed(what: str, folder: Path, kept: contextlib.ExitStack) -> list[int]:
+    def keep(*ends: int) -> tuple[int, ...]:
+        for end in ends:
+            kept.callback(os.close, end)
+        return ends
+
+    if what == "nothing":
+        return []
+    if what == "a file":
+        (folder / "file").write_text("a line\n")
+        return list(keep(os.open(folder / "file", os.O_RDONLY)))
+    if what == "a named pipe":
+        os.mkfifo(folder / "pipe")
+        return list(keep(os.open(folder / "pipe", os.O_RDWR)))
+    return [kept.enter_context(end).fileno() for end in socket.socketpair()][:1]
+
+
+def connection_is_open(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        return False
+
+
+def test_who_sent_a_pipe_cannot_make_the_host_wait_for_it(tmp_path: Path) -> None:
+    """The one that was sent is kept, and made a blocking one; who else reads it can leave nothing to read."""
+
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code())
+        lease = await stage.lease()
+        async with inside(stage, lease) as crowd:
+            reading, writing = os.pipe()
+            with crowd.dial("log") as connection:
+                socket.send_fds(connection, [b"\n"], [reading])
+            await until(lambda: outputs(stage, lease)._pipes)
+            os.set_blocking(reading, True)
+            os.write(writing, b"first\n")
+            await until(lambda: "first" in said(stage))
+            (pipe,) = (pipe for pipe in outputs(stage, lease)._pipes if pipe.fileno() >= 0)
+            pipe._read()  # with nothing there
+            os.write(writing, b"second\n")
+            await until(lambda: "second" in said(stage))
+            os.close(reading)
+            os.close(writing)
+        lease.release(reusable=True)
 
     play(tmp_path, history)
 
