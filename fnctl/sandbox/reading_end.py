@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import struct
 
+# Bytes that may be printed ahead of us: whoever ends in the meantime has said all, and no grace goes by in waiting. The
+# kernel's own bound is a quarter of it. Memory is taken as it is filled, and counted as the sandbox's.
+HELD = 256 << 10
 _FD = struct.Struct("i")
 # Room for one descriptor: CMSG_SPACE would be rounded up to two. The kernel closes what finds no room.
 _ROOM = socket.CMSG_LEN(_FD.size)
@@ -38,6 +43,9 @@ def _opened(fd: int) -> int | None:
         # a pipe without a name: what has one lies on a file system, whose owner could keep us waiting
         if not os.readlink(path).startswith("pipe:["):  # noqa: PTH115  # names no file
             return None
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        end = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # its user has reached a limit: it stays as it is
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, HELD)
+    return end
