@@ -74,6 +74,11 @@ class Conversation:
         """No request has come for long. The agent has nothing to answer."""
         self._link.sleep()
 
+    @property
+    def behind(self) -> bool:
+        """What prints in the sandbox waits for us to read it."""
+        return self._link.behind
+
     def refused(self) -> None:
         """A data connection that nobody had asked for was turned away."""
         self._link.refused()

@@ -136,7 +136,10 @@ class Ephemeral(Serving):
         self._cutter = None
         if self._life.state is not State.BUSY or self.in_flight or self._is_over() or self._killed:
             return
-        if self._clock() >= self._cut_at:
+        now = self._clock()
+        if self._cut_at <= now < self._deadline and self._instance.conversation.behind:
+            self._cut_at = min(now + GRACE_S, self._deadline)  # it cannot end before we have read what it prints
+        if now >= self._cut_at:
             self._kill()
         else:
             self._cut_later()
@@ -171,8 +174,7 @@ class Ephemeral(Serving):
         instance, code = self._instance, self._code
         try:
             if self._agent.exits.last is None:
-                patience_s = max(0.0, self._cut_at - self._clock()) + AGENT_END_S
-                await instance.conversation.exited(patience_s, "the agent to end after its one invocation")
+                await self._exited()
             self._agent.exits.forget()
             self._forget_boot()
             self._life.move(State.BASE)
@@ -181,6 +183,18 @@ class Ephemeral(Serving):
             await instance.load(code, code.function.timeout_s)
         except FnctlError:
             instance.end(Death.LOAD_FAILED)
+
+    async def _exited(self) -> None:
+        while True:
+            cut_at = self._cut_at
+            patience_s = max(0.0, cut_at - self._clock()) + AGENT_END_S
+            try:
+                await self._instance.conversation.exited(patience_s, "the agent to end after its one invocation")
+            except FnctlError:
+                if self._cut_at == cut_at:
+                    raise
+            else:
+                return
 
     def _forget_boot(self) -> None:
         """The agent has ended, and every process with it: nothing that came from one of them is used."""

@@ -250,6 +250,10 @@ class SocketLink(Link):
     def stop(self) -> None:
         self._send("agent", messages.stop())
 
+    @property
+    def behind(self) -> bool:
+        return self._output.behind
+
     def connected(self, role: str) -> bool:
         return role in self._channels
 

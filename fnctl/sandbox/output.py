@@ -94,6 +94,11 @@ class Output:
         pipe.receive()
         return True
 
+    @property
+    def behind(self) -> bool:
+        """There is more of it than we are to read now: who prints waits for us."""
+        return self.share.behind
+
     def gone(self, pipe: Pipe) -> None:
         self._pipes.pop(pipe, None)
         self.share.forget(pipe)

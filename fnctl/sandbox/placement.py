@@ -84,6 +84,11 @@ class Link(Protocol):
 
     def stop(self) -> None: ...
 
+    @property
+    def behind(self) -> bool:
+        """More was printed than is to be read now: what prints there waits for us."""
+        ...
+
     def close(self) -> None:
         """End every connection. The sandbox sees end of file and ends."""
         ...

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from fnctl.model import Isolation, Model, Scale, SiteKey, StartKind
 from fnctl.sandbox.ephemeral import GRACE_S, WORN_AFTER
+from fnctl.sandbox.intake import A_SECOND_EACH
 from fnctl.sandbox.lifecycle import Death, State
 from fnctl.sandbox.serving import Figure
-from tests.support.turning import past, until
+from tests.support.printing import printing_to
+from tests.support.turning import past, turns, until
 from tests.unit.dispatch.played import NODE, WAIT_S, Stage1, play, say
 
 
@@ -185,6 +188,34 @@ def test_a_process_that_works_on_after_its_answer_is_ended_at_its_deadline(tmp_p
         assert list(instance.serving.figures or ()) == [Figure(cut=True), Figure(1.0, 2.0)]
 
     play(tmp_path, history)
+
+
+def test_a_process_whose_output_waits_for_us_is_not_ended_for_it(tmp_path: Path) -> None:
+    """It prints more than is read in the grace, so it cannot end in it; then it has the grace."""
+
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(model=Model.EPHEMERAL, concurrency=1, scale=Scale(0, 1)))
+        lease = await stage.lease()
+        lines = int(A_SECOND_EACH * GRACE_S * 4)
+        printing = asyncio.create_task(printed(stage.sandbox_of(lease).folder, lines))
+        await until(lambda: stage.pool.sandboxes.alive[lease.instance].conversation.behind)
+        lease.release(reusable=False)
+        await until(lambda: stage.script.kills)
+        assert len(stage.log) == lines
+        await printing
+
+    play(tmp_path, history)
+
+
+async def printed(folder: Path, lines: int) -> None:
+    end = printing_to(folder / "log.sock")
+    os.set_blocking(end, False)
+    left = b"\n" * lines
+    while left:
+        with contextlib.suppress(BlockingIOError):
+            left = left[os.write(end, left) :]
+        await turns(1)
+    os.close(end)
 
 
 def test_a_forking_agent_that_hangs_up_unasked_ends_its_instance(tmp_path: Path) -> None:
