@@ -48,13 +48,23 @@ def test_an_event_handler(served: Running) -> None:
     assert "no negative numbers" in failed.error["message"] and "999" in nonsense.error["message"]
 
 
+def test_a_program_that_is_not_needed_any_more_is_told_and_ends_in_order(served: Running) -> None:
+    assert served.call("brief").status == 200
+
+    def said(*texts: str) -> bool:
+        lines = [row.get("text", "") for row in served.desk.lines("brief")]
+        return all(any(text in line for line in lines) for text in texts)
+
+    until(lambda: said("told to end", "after SIGTERM, exit code 0"), "its goodbye")
+
+
 def test_a_handler_that_panics_and_one_that_exits(served: Running) -> None:
     panicked = served.call("web", "/panic")
     assert (panicked.status, panicked.error["code"]) == (502, "crash")
     assert "it broke" in panicked.error["message"]
     ended = served.call("web", "/exit")
     assert "exit code 3" in ended.error["message"]
-    until(lambda: any("handlers.go:19" in row.get("text", "") for row in served.desk.lines("web")), "the stack")
+    until(lambda: any("handlers.go:31" in row.get("text", "") for row in served.desk.lines("web")), "the stack")
     assert served.call("web").status == 200
 
 

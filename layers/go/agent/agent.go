@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -109,6 +110,9 @@ func hosted(loader func(*Load) (served, error)) {
 		}
 		if message.Op == "sleep" {
 			debug.FreeOSMemory()
+		}
+		if message.Op == "stop" { // as to any Go program: its own handler ends it, or the signal does
+			syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
 		}
 		if message.Op == "dial" && !load.single() {
 			site.dial(message.N)
