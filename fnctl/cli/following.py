@@ -12,7 +12,9 @@ from typing import Any
 from fnctl.cli import output
 
 # Shown of each look, four times a second: more cannot be read, and each costs the service's process what a call costs.
-MOST = 8
+# What functions print and what went wrong gets more room: a stack is whole.
+MOST_REQUESTS = 8
+MOST_LINES = 75
 LOOK_S = 0.25
 # How instances end when all is well, which is of no interest here.
 _USUAL = frozenset(f"instance ended: {why}" for why in ("reaped", "evicted", "replaced", "stopped", "surplus", "used"))
@@ -35,7 +37,7 @@ def following(logs: Path) -> Iterator[None]:
 def _follow(logs: Path, over: threading.Event) -> None:
     from fnctl.records.reader import news
 
-    for look in news(logs, over.wait, MOST, LOOK_S):
+    for look in news(logs, over.wait, MOST_REQUESTS, MOST_LINES, LOOK_S):
         lines = [line for entry in look.entries if (line := shown(entry)) is not None]
         if look.more:
             lines.append(f"… {look.more} more: `fnctl logs` has all of them")

@@ -60,9 +60,11 @@ class News:
     more: int = 0
 
 
-def news(folder: Path, over: Callable[[float], bool], most: int, every_s: float = POLL_S) -> Iterator[News]:
-    """What is written from now on, for who looks on: at each look at most `most` successes, and as much again of all
-    else. The others are counted without being parsed, so that a busy service pays little for it.
+def news(
+    folder: Path, over: Callable[[float], bool], successes: int, others: int, every_s: float = POLL_S
+) -> Iterator[News]:
+    """What is written from now on, for who looks on: at each look so many successes at most, and so many of all else.
+    The rest is counted without being parsed, so that a busy service pays little for it.
 
     `over` waits so long and says whether this is to be the last look.
     """
@@ -75,15 +77,15 @@ def news(folder: Path, over: Callable[[float], bool], most: int, every_s: float 
             last = over(every_s)
             for path in _paths(folder, None):
                 cursors.setdefault(path, _Cursor(path))
-            yield _look(cursors.values(), most)
+            yield _look(cursors.values(), successes, others)
     finally:
         for cursor in cursors.values():
             cursor.close()
 
 
-def _look(cursors: Iterable[_Cursor], most: int) -> News:
+def _look(cursors: Iterable[_Cursor], successes: int, others: int) -> News:
     found: list[Entry] = []
-    left = {True: most, False: most}
+    left = {True: successes, False: others}
     more = 0
     for line in (line for cursor in cursors for line in cursor.lines()):
         fine = b'"verdict":"ok"' in line or b'"kind":"calls"' in line

@@ -234,7 +234,7 @@ def test_news_of_a_busy_service_are_counted_and_not_parsed(tmp_path: Path) -> No
             busy.close()
         return last
 
-    first, last = list(news(tmp_path, over, 30))
+    first, last = list(news(tmp_path, over, 30, 5))
     assert [entry["kind"] for entry in first.entries].count("receipt") == 30
     assert [entry["text"] for entry in first.entries if entry["kind"] == "line"] == ["printed"]
     assert first.more == 370
