@@ -112,6 +112,7 @@ def _configuration(schema: Mapping[str, Any]) -> Iterator[str]:
         ("RedisEntry", "functions.NAME.triggers[].redis"),
         ("NatsEntry", "functions.NAME.triggers[].nats"),
         ("MqttEntry", "functions.NAME.triggers[].mqtt"),
+        ("PostgresEntry", "functions.NAME.triggers[].postgres"),
         ("AsyncEntry", "functions.NAME.async"),
         ("DestinationEntry", "functions.NAME.async.on_success, on_failure"),
         ("DurableEntry", "functions.NAME.durable"),

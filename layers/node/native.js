@@ -23,7 +23,7 @@ const MSG_DONTWAIT = 0x40;
 const P_ALL = 0;
 const WEXITED_NOHANG_NOWAIT = 0x0100_0005;
 const ECHILD = 10;
-const TRIAL_MS = 2_000;
+const TRIAL_MS = 10_000;
 const ACTIVE_REQUESTS = 32; // in struct uv_loop_s, after data, active_handles and handle_queue: the same in all of libuv 1.x
 
 // Node's own libuv is among these: the program exports it for addons.

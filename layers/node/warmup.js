@@ -11,6 +11,11 @@ const ADDRESS = '\0fnctl-warmup'; // no file, and gone with its listener
 function warmUp(load, serve, done) {
   const gate = net.createServer();
   let head = '';
+  let open = 2; // what has to be closed: the gate with the client's end, and the function's end
+  const closed = () => {
+    open -= 1;
+    if (open === 0) setImmediate(done);
+  };
   gate.on('connection', (client) => {
     client.setEncoding('latin1');
     client.on('error', () => {});
@@ -20,13 +25,14 @@ function warmUp(load, serve, done) {
     client.on('close', () => {
       const status = Number(/^HTTP\/1\.. (\d{3})/.exec(head)?.[1] ?? 0);
       if (status === 0 || status >= FAILED) console.error(`warmup: GET ${load.warmup}: ${status ? `status ${status}` : 'no answer'}`);
-      gate.close(() => setImmediate(done)); // the other end's close is heard by then
+      gate.close(closed);
     });
     client.write(request(load));
   });
   gate.listen(ADDRESS, () => {
     const socket = net.connect({ path: ADDRESS, allowHalfOpen: true });
     socket.on('error', () => {});
+    socket.once('close', closed);
     socket.once('connect', () => serve(socket));
   });
 }

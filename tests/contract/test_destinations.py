@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from fnctl.model import AsyncRule, Destination, Function, Queue, Secret
-from fnctl.triggers.queue.hooks import signature
 from tests.contract.deferred_calls import ask, post
 from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play, read_request
 
@@ -110,13 +109,3 @@ def test_a_url_that_is_gone_is_not_asked_again_and_none_is_followed(tmp_path: Pa
         assert getattr((await made.store.queues.counts())["hook/app"], state) == 1
 
     play(tmp_path, scene)
-
-
-def test_the_signature_is_that_of_the_published_vectors() -> None:
-    """From the reference implementations' tests of Standard Webhooks."""
-    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    body = b'{"test": 2432232314}'
-    expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    assert signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body) == expected
-    with pytest.raises(ValueError, match="no base64"):
-        signature("whsec_*", "msg", 0, body)
