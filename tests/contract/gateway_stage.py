@@ -2,6 +2,7 @@
 
 The agents dial, as those in a sandbox do. The admission is the whole of a scheduler that these tests need: it leases
 free connections, queues in bounds, and remembers what became of each lease.
+Long for one file: one rig, of which each part plays with the others.
 """
 
 from __future__ import annotations
