@@ -16,7 +16,6 @@ from fnctl.errors import NotFound, UsageError
 from fnctl.triggers.http.deferral import JSON, Acceptor, Reply, as_json
 from fnctl.triggers.http.found import Flow, FlowRun, MethodNotAllowed
 from fnctl.triggers.http.head import RequestHead
-from fnctl.triggers.http.refusal import REASONS
 
 WAIT_S = 30.0  # for a run's end; then its address is told
 RUNS = "/_fnctl/runs/"
@@ -49,7 +48,7 @@ def beginning(acceptor: Acceptor | None, routed: Flow, head: RequestHead) -> Cal
         if not later:
             ending = flows.waits(id)
             try:
-                return _ended(id, await asyncio.wait_for(ending, WAIT_S))
+                return ended(id, await asyncio.wait_for(ending, WAIT_S))
             except TimeoutError:
                 pass
         assert acceptor is not None
@@ -91,11 +90,13 @@ def _input(body: bytes) -> Any:
         raise UsageError(f"the input of a workflow must be JSON: {error}") from error
 
 
-def _ended(id: str, end: Mapping[str, Any]) -> Reply:
+def ended(id: str, end: Mapping[str, Any]) -> Reply:
+    """Its output, or its fault (RFC 9457) with the status that the fault names, where that is one of an error."""
     lines = f"X-Fnctl-Run: {id}\r\n".encode()
     if end["state"] == "completed":
         return Reply(200, JSON + lines, as_json(end.get("output")), id)
     said = dict(end.get("error") or {"title": f"the run was {end['state']}", "status": 409})
     status = said.get("status")
-    known = isinstance(status, int) and status >= 400 and status in REASONS
-    return Reply(status if known and isinstance(status, int) else 500, _PROBLEM + lines, as_json(said), id)
+    if not isinstance(status, int) or status not in range(400, 600):
+        status = 500
+    return Reply(status, _PROBLEM + lines, as_json(said), id)
