@@ -21,7 +21,7 @@ from fnctl.dispatch.site import Site
 from fnctl.dispatch.ticker import Ticker
 from fnctl.engine import ownership
 from fnctl.engine.port import LABEL_ROLE, Engine
-from fnctl.errors import NotFound
+from fnctl.errors import EngineError, NotFound
 from fnctl.model import Project
 from fnctl.pace import Pace
 from fnctl.paths import ProjectPaths
@@ -186,7 +186,9 @@ class Run:
             if left.labels.get(LABEL_ROLE) in ("sandbox", "service", "workflow"):
                 self._engine.destroy(left.id)
         for network in self._engine.networks(ours):
-            self._engine.remove_network(network)
+            # What the clean-up after the killed run is just taking containers from goes with that.
+            with contextlib.suppress(EngineError):
+                self._engine.remove_network(network)
         self._placement.sweep()
 
     def _name_services(self) -> None:
