@@ -62,6 +62,11 @@ class Ledger(Protocol):
 
 
 class Waiter(Protocol):
+    @property
+    def for_a_start(self) -> bool:
+        """Whether no instance is loaded yet, and one is being started."""
+        ...
+
     def cancel(self) -> None:
         """The request is gone (client left, deadline): leave the queue. The callback is not called after that."""
         ...

@@ -257,10 +257,20 @@ class Invocation:
     def expire(self) -> None:
         """The deadline passed: of the queue, or one of the function's three."""
         function = self.function
+        starting = False
         if self._waiter is not None:
+            starting = self._waiter.for_a_start
             self._waiter.cancel()
         if self.parent is not None and self.deadline >= self.parent.deadline:
             self.fail(DeadlineExceeded(f"{function.name}: its caller, {self.parent.function.name}, has no time left"))
+        elif starting:
+            self.fail(
+                DeadlineExceeded(
+                    f"the first instance of {function.name} was still being started after {self._patience_s:g} s",
+                    code="queue_timeout",
+                    hint="the engine or the machine is slow: `fnctl doctor` looks at both",
+                )
+            )
         elif self._waiter is not None:
             self.fail(
                 DeadlineExceeded(

@@ -115,6 +115,10 @@ class SiteWaiter:
     ready: Callable[[Lease | FnctlError], None]
     since: float
 
+    @property
+    def for_a_start(self) -> bool:
+        return self.site.is_starting
+
     def cancel(self) -> None:
         if self in self.site.waiters:
             self.site.waiters.remove(self)
@@ -151,6 +155,11 @@ class Site(InstanceOwner):
         self._advised: set[tuple[str, str]] = set()  # (instance, hint) that its log has already
         self.standby = False  # a version that does not serve, and is kept ready to
         self.listening: Listening | None = None  # who gets what it prints, beside the log
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether all that there is of it is on its way."""
+        return self._starts > 0 and not any(one.life.takes_requests for one in self.instances)
 
     # -- the way of a request --------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 The agents dial, as those in a sandbox do. The admission is the whole of a scheduler that these tests need: it leases
 free connections, queues in bounds, and remembers what became of each lease.
-Long for one file: one rig, of which each part plays with the others.
 """
 
 from __future__ import annotations
@@ -76,6 +75,7 @@ class StageLease:
 class StageWaiter:
     site: Site
     ready: Callable[[Lease | FnctlError], None]
+    for_a_start: bool = False
 
     def cancel(self) -> None:
         self.site.cancelled += 1

@@ -103,9 +103,12 @@ def test_an_engine_that_freezes_holds_up_cold_starts_only(engine: PrivateEngine,
             answer = fnctl.call(f"colder-{number}", timeout_s=120)
             if answer.status != 200:
                 break
-        # On a slow machine the call's own patience may end while the engine is still being asked.
-        assert (answer.status, answer.error["code"]) in ((503, "no_capacity"), (504, "queue_timeout")), answer.body
-        assert (answer.headers["Retry-After"] is not None) == (answer.status == 503)
+        if answer.status == 503:
+            assert answer.error["code"] == "no_capacity", answer.body
+            assert answer.headers["Retry-After"]
+        else:  # its start waited for others that hang: nobody is told to raise `scale.max` for that
+            assert (answer.status, answer.error["code"]) == (504, "queue_timeout"), answer.body
+            assert "still being started" in answer.error["message"], answer.body
         assert fnctl.call("warm").status == 200
     finally:
         engine.thaw()

@@ -67,6 +67,7 @@ class FakeLease:
 class FakeWaiter:
     ready: Callable[[Lease | FnctlError], None]
     cancelled: int = 0
+    for_a_start: bool = False
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -75,10 +76,11 @@ class FakeWaiter:
 class FakeAdmission:
     """Gives the leases it was made with, then queues."""
 
-    def __init__(self, *leases: FakeLease, room: bool = True, known: bool = True) -> None:
+    def __init__(self, *leases: FakeLease, room: bool = True, known: bool = True, for_a_start: bool = False) -> None:
         self.leases = deque(leases)
         self.room = room
         self.known = known
+        self.for_a_start = for_a_start
         self.waiters: list[FakeWaiter] = []
 
     def try_acquire(self, site: SiteKey) -> FakeLease | None:
@@ -89,7 +91,7 @@ class FakeAdmission:
     def enqueue(self, site: SiteKey, ready: Callable[[Lease | FnctlError], None]) -> FakeWaiter:
         if not self.room:
             raise QueueFull(f"{site.function}: its queue is full")
-        self.waiters.append(FakeWaiter(ready))
+        self.waiters.append(FakeWaiter(ready, for_a_start=self.for_a_start))
         return self.waiters[-1]
 
 
@@ -254,6 +256,17 @@ def test_a_queue_timeout_leaves_the_queue() -> None:
         assert world.admission.waiters[0].cancelled == 1
         assert (world.timer.told, world.verdicts) == (["queue_timeout", "ended"], [("queue_timeout", 504)])
         assert (world.ledger.receipts[0].instance, world.at_rest()) == (None, True)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("for_a_start", "said"), [(True, "was still being started"), (False, "was free within")])
+def test_a_queue_timeout_says_what_was_waited_for(for_a_start: bool, said: str) -> None:
+    async def scene() -> None:
+        world = World(FakeAdmission(for_a_start=for_a_start))
+        world.invocation().start()
+        await world.ended()
+        assert said in (world.ledger.receipts[0].detail or "")
 
     play(scene)
 

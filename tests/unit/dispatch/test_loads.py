@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fnctl.errors import DeadlineExceeded, LoadError, NoCapacity, ProtocolError
-from fnctl.model import Scale, Secret, StartKind
+from fnctl.model import Scale, Secret, SiteKey, StartKind
 from tests.support.turning import until
 from tests.unit.dispatch.played import WAIT_S, Stage1, play
 
@@ -29,6 +29,20 @@ def test_a_load_error_reaches_every_waiter_with_its_place(tmp_path: Path) -> Non
         with pytest.raises(LoadError):
             await stage.lease()
         assert len(stage.script.loads) == before
+
+    play(tmp_path, history)
+
+
+def test_who_waits_knows_that_it_waits_for_a_start(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        await stage.start(stage.code(concurrency=1, scale=Scale(0, 1)))
+        first = stage.enqueue()
+        site = stage.scheduler.sites[SiteKey("todos")]
+        assert site.waiters[0].for_a_start
+        lease = await asyncio.wait_for(first, WAIT_S)
+        stage.enqueue()
+        assert not site.waiters[0].for_a_start  # all there is of it is loaded, and busy
+        lease.release(reusable=True)
 
     play(tmp_path, history)
 
