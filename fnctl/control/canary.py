@@ -85,7 +85,7 @@ class Trial:
     """On the event loop's thread. `seen` is told of each call; `over` comes once, with why it failed or None."""
 
     def __init__(self, rules: Rules, sites: frozenset[SiteKey]) -> None:
-        """`sites`: of the new version alone."""
+        """`sites`: of the new version, as its share of calls asks for them."""
         self.rules = rules
         self.old, self.new = Sample(), Sample()
         self._sites = sites
@@ -95,7 +95,8 @@ class Trial:
         if self.over.done():
             return
         if site not in self._sites:
-            self.old.add(status, seconds)
+            if not site.alias:  # what an alias stands for is no measure of the version that serves
+                self.old.add(status, seconds)
             return
         self.new.add(status, seconds)
         if _is_worth_a_look(self.new.calls, status) and (why := judge(self.old, self.new, self.rules)):

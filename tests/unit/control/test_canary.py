@@ -50,6 +50,18 @@ def play(rules: Rules, history: Callable[[Trial], Awaitable[None]]) -> tuple[str
     return asyncio.run(story())
 
 
+def test_calls_of_an_alias_are_no_measure_of_the_version_that_serves() -> None:
+    async def history(trial: Trial) -> None:
+        for _ in range(200):
+            trial.seen(OLD, 200, 0.01)
+            trial.seen(SiteKey("shop", "1"), 500, 0.01)
+        for _ in range(5):
+            trial.seen(NEW, 502, 0.01)
+
+    why, _ = play(RULES, history)
+    assert why == "100.0% of its calls failed, 0.0% of the others"
+
+
 def test_it_ends_at_once_where_it_is_worse() -> None:
     async def history(trial: Trial) -> None:
         for _ in range(200):
