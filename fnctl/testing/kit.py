@@ -48,7 +48,7 @@ class TestRun:
         history = self._history
         if history.state() != "completed":
             what = (history.ended or {}).get("error") or [
-                f"{step['name']}: {step['state']}" for step in self.steps if step["state"] not in ("completed",)
+                f"{step['name']}: {step['state']}" for step in self.steps if step["state"] != "completed"
             ]
             raise AssertionError(f"the run is {history.state()}, and not completed: {what}")
         return (history.ended or {}).get("output")

@@ -59,7 +59,11 @@ class Rule:
     path: str
     methods: frozenset[str] = frozenset()
     strip: bool = False
-    site: SiteKey | None = None  # a version of the function; None: the current one
+    version: SiteKey | None = None  # None: the current one
+
+    @property
+    def site(self) -> SiteKey:
+        return self.version or SiteKey(self.function.name)
 
 
 @dataclass(slots=True)
@@ -178,11 +182,11 @@ class Routes:
         hosts: dict[str | None, list[Rule]] = {None: []}
         for function in functions:
             for host, rule in _rules(function, alone=len(functions) == 1):
-                hosts.setdefault(host, []).append(replace(rule, site=sites.get(function.name)))
+                hosts.setdefault(host, []).append(replace(rule, version=sites.get(function.name)))
         tables = {host.encode(): _Table(rules) for host, rules in hosts.items() if host is not None}
         anywhere = _Table(hosts[None])
         by_name = _Table(
-            Rule(each, f"/{each.name}/{{{_REST}...}}", strip=True, site=sites.get(each.name)) for each in functions
+            Rule(each, f"/{each.name}/{{{_REST}...}}", strip=True, version=sites.get(each.name)) for each in functions
         )
         self._hosts, self._anywhere, self._by_name, self._functions = tables, anywhere, by_name, functions
         self._memo: dict[tuple[bytes, bytes, bytes], Match | Split] = {}
@@ -387,18 +391,18 @@ def _matched(rule: Rule, values: list[tuple[str, bytes]], path: bytes, normal: b
         target = _rest(path, normal, prefix) + query
         return Match(
             rule.function,
-            rule.site or SiteKey(rule.function.name),
+            rule.site,
             target,
             b"X-Forwarded-Prefix: " + prefix + b"\r\n",
             prefix,
         )
     route = _route(rule)
     if rule.path == "/{rest...}" or not values:
-        return Match(rule.function, rule.site or SiteKey(rule.function.name), path + query, route)
+        return Match(rule.function, rule.site, path + query, route)
     params = "&".join(f"{quote(name, safe='')}={quote(unquote_to_bytes(value), safe='')}" for name, value in values)
     return Match(
         rule.function,
-        rule.site or SiteKey(rule.function.name),
+        rule.site,
         path + query,
         b"X-Fnctl-Params: " + params.encode() + b"\r\n" + route,
     )
