@@ -3,7 +3,6 @@
 Precedence: a rule with a host before one without; in a path a fixed segment before `{name}`, that before `{rest...}`.
 A function without triggers is reached at `NAME.localhost`, at `/NAME/…` (the prefix is stripped) and, where it is the
 only function, at `/…`. Triggers replace these.
-Long for one file: tree, table and the tables of aliases match by the same rules, and share what they have matched.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote_to_bytes
 
-from fnctl.errors import ConfigError, FnctlError, NotFound, UsageError
+from fnctl.errors import FnctlError, NotFound, UsageError
 from fnctl.model import Contract, Function, HttpTrigger, SiteKey
 from fnctl.triggers.http.exposure import Misdirected
 from fnctl.triggers.http.found import (
@@ -33,6 +32,7 @@ from fnctl.triggers.http.found import (
     Stored,
 )
 from fnctl.triggers.http.split import Split
+from fnctl.triggers.http.table import Rule, Table
 from fnctl.triggers.http.target import normal_path, resolved
 
 LOCAL = ".localhost"
@@ -49,102 +49,6 @@ _FLOW = re.compile(rb"/_fnctl/workflows/([a-z][a-z0-9-]{0,62})")
 _FLOW_RUN = re.compile(rb"/_fnctl/runs/([0-9A-Z]{26})(?:/([0-9a-f]{32}))?")
 _QUEUES = re.compile(rb"/_fnctl/(?:queues/[^/?]+|sqs(?:/[^?]*)?)")
 _STORED = re.compile(rb"/_fnctl/invocations/([0-9A-Z]{26})(?:/([0-9a-f]{32}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One way to reach one function. `strip`: the path's first segment is not the function's business."""
-
-    function: Function
-    path: str
-    methods: frozenset[str] = frozenset()
-    strip: bool = False
-    version: SiteKey | None = None  # None: the current one
-
-    @property
-    def site(self) -> SiteKey:
-        return self.version or SiteKey(self.function.name)
-
-
-@dataclass(slots=True)
-class _Node:
-    """A step in the tree of paths: what can follow here, most specific first."""
-
-    fixed: dict[bytes, _Node] = field(default_factory=dict)
-    parameter: _Node | None = None
-    rules: list[tuple[Rule, tuple[str, ...]]] = field(default_factory=list)  # the path may end here
-    rest: list[tuple[Rule, tuple[str, ...]]] = field(default_factory=list)  # anything may follow
-
-
-class _Table:
-    """All rules of one host."""
-
-    __slots__ = ("_root",)
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._root = _Node()
-        for rule in rules:
-            self._add(rule)
-
-    def _add(self, rule: Rule) -> None:
-        node, names = self._root, list[str]()
-        for segment in rule.path.split("/")[1:]:
-            if segment.startswith("{") and segment.endswith("...}"):
-                _place(node.rest, rule, (*names, segment[1:-4]))
-                return
-            if segment.startswith("{") and segment.endswith("}"):
-                names.append(segment[1:-1])
-                node.parameter = node.parameter or _Node()
-                node = node.parameter
-            else:
-                node = node.fixed.setdefault(normal_path(b"/" + quote(segment, safe="%").encode())[1:], _Node())
-        _place(node.rules, rule, tuple(names))
-
-    def find(self, method: str, path: bytes) -> tuple[Rule, list[tuple[str, bytes]]] | set[str]:
-        """The best rule with its parameters, or the methods that the path would take."""
-        allowed: set[str] = set()
-        found = _find(self._root, path.split(b"/")[1:], 0, (), method, allowed)
-        return found or allowed
-
-
-def _place(rules: list[tuple[Rule, tuple[str, ...]]], rule: Rule, names: tuple[str, ...]) -> None:
-    for other, _ in rules:
-        if not other.methods or not rule.methods or other.methods & rule.methods:
-            raise ConfigError(
-                f"functions {other.function.name} and {rule.function.name} both claim {rule.path}",
-                hint="give one of them another path, host or method",
-            )
-    rules.append((rule, names))
-
-
-def _find(
-    node: _Node, segments: list[bytes], at: int, values: tuple[bytes, ...], method: str, allowed: set[str]
-) -> tuple[Rule, list[tuple[str, bytes]]] | None:
-    """Depth first, most specific first, with a way back: a more general path counts where the method differs."""
-    if at == len(segments):
-        return _pick(node.rules, values, method, allowed)
-    segment = segments[at]
-    if (child := node.fixed.get(segment)) is not None and (
-        found := _find(child, segments, at + 1, values, method, allowed)
-    ):
-        return found
-    if (
-        node.parameter is not None
-        and segment
-        and (found := _find(node.parameter, segments, at + 1, (*values, segment), method, allowed))
-    ):
-        return found
-    return _pick(node.rest, (*values, b"/".join(segments[at:])), method, allowed) if node.rest else None
-
-
-def _pick(
-    rules: list[tuple[Rule, tuple[str, ...]]], values: tuple[bytes, ...], method: str, allowed: set[str]
-) -> tuple[Rule, list[tuple[str, bytes]]] | None:
-    for rule, names in rules:
-        if not rule.methods or method in rule.methods or (method == "HEAD" and "GET" in rule.methods):
-            return rule, list(zip(names, values, strict=True))
-        allowed |= rule.methods
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +87,9 @@ class Routes:
         for function in functions:
             for host, rule in _rules(function, alone=len(functions) == 1):
                 hosts.setdefault(host, []).append(replace(rule, version=sites.get(function.name)))
-        tables = {host.encode(): _Table(rules) for host, rules in hosts.items() if host is not None}
-        anywhere = _Table(hosts[None])
-        by_name = _Table(
+        tables = {host.encode(): Table(rules) for host, rules in hosts.items() if host is not None}
+        anywhere = Table(hosts[None])
+        by_name = Table(
             Rule(each, f"/{each.name}/{{{_REST}...}}", strip=True, version=sites.get(each.name)) for each in functions
         )
         self._hosts, self._anywhere, self._by_name, self._functions = tables, anywhere, by_name, functions
@@ -306,7 +210,7 @@ class Routes:
         return tuple(_address(host, rule, origin, port) for host, rule in _rules(function, alone=alone))
 
     def _unmatched(
-        self, allowed: set[str], method: bytes, normal: bytes, query: bytes, table: _Table | None
+        self, allowed: set[str], method: bytes, normal: bytes, query: bytes, table: Table | None
     ) -> Redirect | Index:
         if allowed:
             allowed |= {"HEAD"} if "GET" in allowed else set()
