@@ -62,6 +62,7 @@ def mosquitto(folder: Path, port: int) -> list[str]:
     lines = (
         f"listener {port} 127.0.0.1",
         "allow_anonymous true",
+        *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information", "subscribe")),
         "persistence true",
         f"persistence_location {folder}/",
         *(["user root"] if os.geteuid() == 0 else []),  # it would change to a user that cannot write here

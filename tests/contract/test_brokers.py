@@ -69,7 +69,8 @@ async def listens(broker: Server, address: str, said: list[str]) -> None:
         await client.aclose()
     elif broker.scheme == "mqtt":
         log = broker.folder / "said"
-        await until(lambda: f"{address} (QoS" in log.read_text() or "fnctl-app" in log.read_text())
+        # "TIME: fnctl-app 1 ADDRESS"; that it has connected comes before, and is not enough
+        await until(lambda: any(line.endswith(f" 1 {address}") for line in log.read_text().splitlines()))
 
 
 async def _turn() -> None:
