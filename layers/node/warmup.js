@@ -14,7 +14,8 @@ function warmUp(load, serve, done) {
   let open = 2; // what has to be closed: the gate with the client's end, and the function's end
   const closed = () => {
     open -= 1;
-    if (open === 0) setImmediate(done);
+    // A handle that is closed counts as open until the end of this turn of the loop, which comes after what is immediate.
+    if (open === 0) setImmediate(() => setImmediate(done));
   };
   gate.on('connection', (client) => {
     client.setEncoding('latin1');
