@@ -59,8 +59,10 @@ class Logs:
 
     def read(self, sock: socket.socket) -> None:
         with sock:
-            _, (end,), *_ = socket.recv_fds(sock, 1, 1)
-        with os.fdopen(end, "rb") as stream:
+            _, ends, *_ = socket.recv_fds(sock, 1, 1)
+        if not ends:  # who was to print was killed before it sent its pipe
+            return
+        with os.fdopen(ends[0], "rb") as stream:
             if self._paused:
                 threading.Event().wait()
             for raw in stream:
