@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fnctl import catalog, paths
 from fnctl.builder import bundle as bundles
-from fnctl.builder import code_cache, inputs, known, making, plan, record, store, tools
+from fnctl.builder import code_cache, existing, inputs, making, plan, record, store, tools
 from fnctl.builder import dependencies as install
 from fnctl.builder import host_settings as host
 from fnctl.builder import layer_images as layers
@@ -97,8 +97,8 @@ def edited(function: Function, *, engine: Engine, image: str, spec: RuntimeSpec,
     shop = _workshop(engine, image, {spec.name: spec}, project, Silent())
     try:
         read = inputs.read(function, spec)
-        quick = plan.plan(function, spec, read, Goal.EDIT, Known(installed=known.installed(spec, read)))
-        return known.bundle_of(making.run(quick, BuildEnvironment(shop, project, image)).finished)
+        quick = plan.plan(function, spec, read, Goal.EDIT, Known(installed=existing.installed(spec, read)))
+        return existing.bundle_of(making.run(quick, BuildEnvironment(shop, project, image)).finished)
     except OSError as error:
         raise BuildError(f"building {function.name} failed: {error.strerror or error}") from error
 
@@ -126,7 +126,7 @@ def is_stale(function: Function, spec: RuntimeSpec, project: Project) -> bool:
     """Whether the folder may be another than the one that the current version was made from. Reads no contents."""
     release = record.read(ProjectPaths.of(project.id).releases, function.name)
     try:
-        return release is None or not known.is_current(release, inputs.read(function, spec))
+        return release is None or not existing.is_current(release, inputs.read(function, spec))
     except (BuildError, OSError):
         return True  # a build says why
 
@@ -161,7 +161,7 @@ def current(project: Project, function: Function) -> Bundle | None:
     release = record.read(ProjectPaths.of(project.id).releases, function.name)
     if release is None:
         return None
-    bundle = known.bundle_of(release)
+    bundle = existing.bundle_of(release)
     return bundle if bundle.root.is_dir() else None
 
 
@@ -236,14 +236,14 @@ def _plan(
     spec = catalog.runtime_of(function, runtimes)
     read = inputs.read(function, spec)
     try:
-        there = known.look(function, spec, read, ProjectPaths.of(project.id).releases, image)
+        there = existing.look(function, spec, read, ProjectPaths.of(project.id).releases, image)
     except BuildError as error:  # of a dependency file that nothing can install: in whose folder?
         raise BuildError(f"{function.path.name}/{error.message}", hint=error.hint, detail=error.detail) from error
     return plan.plan(function, spec, read, goal, there, force=force)
 
 
 def _built(release: Release, *, new: bool, installed: bool) -> Built:
-    return Built(known.bundle_of(release), release.image, cached=not new, install_cached=not installed)
+    return Built(existing.bundle_of(release), release.image, cached=not new, install_cached=not installed)
 
 
 # -- around them -------------------------------------------------------------------------------------------------------

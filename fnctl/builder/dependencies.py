@@ -22,7 +22,7 @@ from fnctl.builder import host_settings as host
 from fnctl.builder import manifest, store, tree
 from fnctl.builder.bundle import Item
 from fnctl.builder.host_settings import HostSettings
-from fnctl.builder.installation import Install
+from fnctl.builder.install_plan import Install
 from fnctl.builder.tree import Entry
 from fnctl.engine.port import LABEL_FUNCTION, LABEL_ROLE, Engine, RunResult
 from fnctl.errors import BuildError, DeadlineExceeded

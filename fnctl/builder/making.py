@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fnctl import paths
 from fnctl.builder import bundle as bundles
-from fnctl.builder import code_cache, dependencies, inputs, installation, record, ship, store
+from fnctl.builder import code_cache, dependencies, inputs, install_plan, record, ship, store
 from fnctl.builder.bundle import Item
 from fnctl.builder.dependencies import Dependencies, Workshop
-from fnctl.builder.known import bundle_of, is_sealed
+from fnctl.builder.existing import bundle_of, is_sealed
 from fnctl.builder.plan import Action, Goal, Plan
 from fnctl.builder.record import Release
 from fnctl.model import Project
@@ -89,7 +89,7 @@ class Making:
         plan, root = self.plan, self._work / "app"
         root.mkdir(mode=0o755)
         code = store.copy(plan.inputs.entries, self.function.path, root)
-        key = installation.key(plan.install, self.spec, code) if plan.install is not None else None
+        key = install_plan.key(plan.install, self.spec, code) if plan.install is not None else None
         contents = [(item.name, item.kind, item.value) for item in code]
         source = json.dumps([inputs.FORMAT, inputs.runtime_identity(self.spec), key, contents])
         unmoved = inputs.read(self.function, self.spec).entries == plan.inputs.entries

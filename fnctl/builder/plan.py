@@ -6,9 +6,9 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fnctl.builder import installation
+from fnctl.builder import install_plan
 from fnctl.builder.inputs import Inputs
-from fnctl.builder.installation import Install
+from fnctl.builder.install_plan import Install
 from fnctl.builder.record import Release
 from fnctl.model import Function, RuntimeSpec
 
@@ -46,7 +46,7 @@ ACTIONS: Mapping[Goal, frozenset[Action]] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is there of a function's build before it begins (known.py looks). `last` is the function's release."""
+    """What is there of a function's build before it begins (existing.py looks). `last` is the function's release."""
 
     last: Release | None = None
     unchanged: bool = False  # `last` is of these very inputs, and its bundle lies as it was left
@@ -96,7 +96,7 @@ def plan(
     function: Function, spec: RuntimeSpec, read: Inputs, goal: Goal, known: Known = Known(), *, force: bool = False
 ) -> Plan:
     """The plan of a build to that goal. With `force` every step is to be done."""
-    install = installation.of(spec, read.manifests, read.provided)
+    install = install_plan.of(spec, read.manifests, read.provided)
     found = Known(last=known.last) if force else known
     needed = {Action.COMPILE} if spec.compile is not None and spec.compile.needed else set()
     every = _steps(function, spec, read, install, found)

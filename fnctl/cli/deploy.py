@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.absence import not_running
+from fnctl.cli.not_running import not_running
 from fnctl.cli.options import Format, FormatOption, duration, project_paths
 from fnctl.control import client
 from fnctl.errors import UsageError

@@ -127,7 +127,7 @@ def _projects() -> dict[str, Path]:
 
 
 def _port_problem(port: int) -> str | None:
-    from fnctl.cli.claims import claim_port
+    from fnctl.cli.preconditions import claim_port
 
     try:
         claim_port("127.0.0.1", port)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.accepted import accepted
+from fnctl.cli.async_calls import accepted
 from fnctl.cli.invoke import ACCEPT_S, asked
 from fnctl.cli.options import FileOption, Format, FormatOption
 from fnctl.errors import UsageError

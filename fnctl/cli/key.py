@@ -35,7 +35,7 @@ def add(
       fnctl key add partner --signing
     """
     from fnctl import config
-    from fnctl.control.keys import KeyFile
+    from fnctl.control.api_keys import KeyFile
     from fnctl.triggers.http.keyring import KeyKind
 
     if not name or len(name) > 64 or not name.isprintable():
@@ -61,7 +61,7 @@ def ls(file: FileOption = None, form: FormatOption = Format.TEXT) -> None:
       fnctl key ls
       fnctl key ls -o json
     """
-    from fnctl.control.keys import KeyFile
+    from fnctl.control.api_keys import KeyFile
 
     keys = KeyFile(project_paths(file).keys).keys()
     if form is Format.JSON:
@@ -91,7 +91,7 @@ def rm(
     Examples:
       fnctl key rm 3f2a90c1
     """
-    from fnctl.control.keys import KeyFile
+    from fnctl.control.api_keys import KeyFile
 
     key = KeyFile(project_paths(file).keys).remove(identity)
     _tell_run(file)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.absence import not_running
+from fnctl.cli.not_running import not_running
 from fnctl.cli.options import Format, FormatOption, project_paths
 from fnctl.config.units import duration_s
 from fnctl.errors import NotFound, UsageError

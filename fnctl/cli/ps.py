@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.absence import not_running
+from fnctl.cli.not_running import not_running
 from fnctl.cli.options import FileOption, Format, FormatOption, project_paths
 from fnctl.control import client
 

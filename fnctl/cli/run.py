@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fnctl.cli import claims, detached, output
+from fnctl.cli import detached, output, preconditions
 from fnctl.cli.options import FileOption
 from fnctl.config import here
 from fnctl.errors import UsageError
@@ -142,8 +142,8 @@ def run(
     if release is not None:
         _no_source(release, given, watch=watch)
     project = read() if release is None else pulling.unread(pulling.folder())
-    claims.claim_project(project)
-    claims.claim_port(host, port)
+    preconditions.claim_project(project)
+    preconditions.claim_port(host, port)
     if detach:
         detached.detach(project)  # whose own words are passed on
         return
@@ -240,7 +240,7 @@ def _foreground(
     from fnctl.control.lock import ProjectLock
     from fnctl.paths import ProjectPaths
 
-    claims.raise_descriptors()
+    preconditions.raise_descriptors()
     lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
     lock.acquire()
     try:
@@ -275,8 +275,8 @@ async def _serve(
     installation: Installation | None,
     quiet: bool,
 ) -> None:
-    from fnctl.cli.following import following
     from fnctl.cli.live import watch
+    from fnctl.cli.live_output import following
     from fnctl.control import compose
     from fnctl.paths import ProjectPaths
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.absence import runs_elsewhere
+from fnctl.cli.not_running import runs_elsewhere
 from fnctl.cli.options import FileOption, duration, project_paths
 from fnctl.control import client
 from fnctl.control.holder import holder

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import typer
 
 from fnctl.cli import output
-from fnctl.cli.absence import not_running
-from fnctl.cli.accepted import accepted
+from fnctl.cli.async_calls import accepted
 from fnctl.cli.invoke import asked
+from fnctl.cli.not_running import not_running
 from fnctl.cli.options import FileOption, Format, FormatOption, duration, project_paths
 from fnctl.cli.ps import span
 from fnctl.control import client

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from fnctl.catalog import command_runtime
-from fnctl.config.chosen import chosen
 from fnctl.config.detect import Choice, Detection, Finding, look
 from fnctl.config.detect.doubt import doubt
-from fnctl.config.detect.manifests.words import name_of
+from fnctl.config.detect.manifests.translations import name_of
 from fnctl.config.detect.written import Written
 from fnctl.config.keys import MIN_MEMORY_MB
 from fnctl.config.locate import FILE_NAME
-from fnctl.config.nearest import nearest
+from fnctl.config.nearest_runtime import nearest
+from fnctl.config.overrides import chosen
 from fnctl.config.problems import Problem, failure
 from fnctl.errors import NotFound
 from fnctl.model import RuntimeSpec

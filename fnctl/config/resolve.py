@@ -10,7 +10,7 @@ from fnctl.catalog import command_runtime
 from fnctl.cesql.expression import Expression, FilterError
 from fnctl.config import authorities, dotenv
 from fnctl.config.brokers import broker_of
-from fnctl.config.checks import (
+from fnctl.config.consistency import (
     check_command,
     check_contract,
     check_handler,
@@ -25,7 +25,7 @@ from fnctl.config.detect import Choice, Detection, Finding, look
 from fnctl.config.detect.doubt import settling, summary
 from fnctl.config.document import Document, Loc
 from fnctl.config.keys import ONE_AT_A_TIME, AuthEntry, DurableEntry, FunctionEntry
-from fnctl.config.nearest import nearest
+from fnctl.config.nearest_runtime import nearest
 from fnctl.config.problems import did_you_mean
 from fnctl.config.queues import rule_of
 from fnctl.config.timer import timer_of

@@ -18,10 +18,10 @@ import uvloop
 
 from fnctl.control import pacing, prepare
 from fnctl.control.admin import AdminServer, admin_app
+from fnctl.control.api_keys import KeyFile
 from fnctl.control.changes import Applied
 from fnctl.control.crash_watcher import CrashWatcher
 from fnctl.control.deployments import Deployments, tagged
-from fnctl.control.keys import KeyFile
 from fnctl.control.later import Later, SharedStore, shared_store
 from fnctl.control.lock import ProjectLock
 from fnctl.control.prepare import Prepared, Selection

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 
 from fnctl.control import changes as changed
 from fnctl.control.canary import CanaryFailed, Rules, Trial
+from fnctl.control.change_lock import Turns
 from fnctl.control.changes import Applied, Change
 from fnctl.control.installation import Candidate, Installation
 from fnctl.control.prepare import Prepared
 from fnctl.control.probing import probe
 from fnctl.control.run import Run
-from fnctl.control.turns import Turns
 from fnctl.control.updates import PolicyOf, Updates
 from fnctl.control.versions import Alias, Version
 from fnctl.errors import UsageError
@@ -29,7 +29,7 @@ from fnctl.model import SiteKey
 from fnctl.progress import Silent
 from fnctl.sandbox import secrets
 from fnctl.sandbox.loading import Code
-from fnctl.triggers.http import split
+from fnctl.triggers.http import traffic_split
 from fnctl.triggers.http.routes import Routes, Shares
 
 Choose = Callable[[Installation], Candidate]  # blocking; FnctlError where there is none
@@ -237,7 +237,7 @@ class Deployments:
         whole = sum(weight for _, weight in alias.weights)
         sums = itertools.accumulate(weight / whole for _, weight in alias.weights)
         parts = [(upto, self._live[number].own) for (number, _), upto in zip(alias.weights, sums, strict=True)]
-        return Shares(tuple(parts), split.sticky(alias.by))
+        return Shares(tuple(parts), traffic_split.sticky(alias.by))
 
     # -- beside what serves ----------------------------------------------------------------------------------------
 

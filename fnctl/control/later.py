@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fnctl.clock import RealClock, VirtualClock
-from fnctl.control.flows import Workflows
+from fnctl.control.workflows import Workflows
 from fnctl.dispatch.invocation import Invocations
 from fnctl.errors import ConfigError, NotFound, UsageError
 from fnctl.model import Function, Project, Queue, Secret, Workflow

@@ -28,7 +28,7 @@ from fnctl.control.deployments import Choose
 from fnctl.control.versions import Alias, Version
 from fnctl.errors import UsageError
 from fnctl.progress import Silent
-from fnctl.triggers.http import split
+from fnctl.triggers.http import traffic_split
 
 
 class Releases(Protocol):
@@ -74,7 +74,7 @@ def routes(releases: Releases) -> list[Route]:
         said = request.query_params
         name, shares, by = said.get("name", ""), said.get("versions", ""), said.get("by", "")
         versions.check_name(name)
-        split.sticky(by)
+        traffic_split.sticky(by)
         await releases.alias(name, versions.alias_of(shares, by) if shares else None)
         return JSONResponse({"alias": name, "versions": shares})
 

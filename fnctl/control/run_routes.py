@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from fnctl.control.flows import Workflows
 from fnctl.control.prepare import Selection
+from fnctl.control.workflows import Workflows
 from fnctl.workflow.durable.views import Views
 from fnctl.workflow.runs import Kind
 

@@ -14,7 +14,7 @@ from fnctl.builder import layer_images as layers
 from fnctl.builder import record, ship
 from fnctl.builder.builds import Built
 from fnctl.builder.plan import Goal
-from fnctl.config import verbatim
+from fnctl.config import unresolved
 from fnctl.control import prepare
 from fnctl.control.prepare import Selection
 from fnctl.engine.port import Engine
@@ -23,10 +23,10 @@ from fnctl.paths import ProjectPaths
 from fnctl.progress import Progress, told
 from fnctl.registry import credentials, layout
 from fnctl.registry.blobs import Blobs, Descriptor, Manifest
-from fnctl.registry.client import Repository
 from fnctl.registry.reference import Reference
+from fnctl.registry.repository import Repository
 from fnctl.registry.token import Tokens
-from fnctl.registry.wire import Patience, Wire
+from fnctl.registry.transport import Patience, Wire
 from fnctl.release import base_layers, document, pack, publish, referrers, signature, statements
 from fnctl.release.base_layers import Base
 from fnctl.release.document import Document
@@ -117,7 +117,7 @@ def _parts(selection: Selection, built: Mapping[str, Built]) -> tuple[Part, ...]
 
 def document_of(selection: Selection, built: Mapping[str, Built]) -> Document:
     """What a release of these says."""
-    written = verbatim.environments(selection.project)
+    written = unresolved.environments(selection.project)
     functions = tuple(
         document.shipped(
             each,

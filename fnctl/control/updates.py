@@ -15,10 +15,10 @@ from fnctl import catalog
 from fnctl.builder import builds
 from fnctl.control import changes as changed
 from fnctl.control import prepare
+from fnctl.control.change_lock import Turns
 from fnctl.control.changes import Applied, Change
 from fnctl.control.prepare import Prepared, Selection
 from fnctl.control.run import Run
-from fnctl.control.turns import Turns
 from fnctl.errors import UsageError
 from fnctl.model import Bundle, Function, Project, RuntimeSpec, SiteKey
 from fnctl.policy import PoolPolicy

@@ -41,7 +41,7 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Alias:
     """Which versions share its calls. `weights`: number and weight, of which all are more than 0. `by`: what tells who
-    gets the same one again (triggers/http/split.py)."""
+    gets the same one again (triggers/http/traffic_split.py)."""
 
     weights: tuple[tuple[int, float], ...]
     by: str = ""

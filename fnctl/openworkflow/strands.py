@@ -1,4 +1,4 @@
-"""Whether a run has something to do now: how many of its strands there are, and how many of them wait."""
+"""Strands of a run (one, and one more for each running branch of a fork), and whether all of them wait now."""
 
 from __future__ import annotations
 

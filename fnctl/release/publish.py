@@ -9,7 +9,7 @@ from pathlib import Path
 from fnctl.progress import Progress, told
 from fnctl.registry import layout
 from fnctl.registry.blobs import Blobs, Descriptor, Manifest, descriptor
-from fnctl.registry.client import Repository
+from fnctl.registry.repository import Repository
 from fnctl.release.pack import Packed
 
 NAME = "release"  # what other tools find the release by, in a file that holds more

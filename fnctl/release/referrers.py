@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fnctl.errors import RegistryError, ReleaseError
 from fnctl.registry.blobs import EMPTY, EMPTY_TYPE, IMAGE_INDEX, Blobs, Descriptor, Manifest, descriptor, dumps
-from fnctl.registry.client import Repository, fallback_tag
+from fnctl.registry.repository import Repository, fallback_tag
 from fnctl.release import signature
 from fnctl.release.fetch import Source
 from fnctl.release.pack import manifest

@@ -13,8 +13,8 @@ from fnctl.errors import FnctlError, ProtocolError
 from fnctl.sandbox.connection import DataConnection
 from fnctl.sandbox.lifecycle import Death, State
 from fnctl.sandbox.loading import Code, once
+from fnctl.sandbox.reports import amount
 from fnctl.sandbox.serving import ENDING, Figure, Figures, Served, Serving
-from fnctl.sandbox.words import amount
 
 # An agent that has answered ends within milliseconds, on a busy machine within tenths of a second. Past this it is
 # stopped, which costs it the template it forks from; and so is one that works on though its client has left.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fnctl.errors import FnctlError, FunctionError, ProtocolError
 from fnctl.model import Function
 from fnctl.protocol import messages
-from fnctl.sandbox import telling, words
+from fnctl.sandbox import reports, telling
 from fnctl.sandbox.awaited import AwaitedMessages
 from fnctl.sandbox.lifecycle import Death, Lifecycle, State
 from fnctl.sandbox.loading import load_error
@@ -90,7 +90,7 @@ class Hearing:
         self._awaited.resolve("supervisor", message)
 
     def _supervisor_error(self, message: Mapping[str, Any]) -> None:
-        error = FunctionError(f"the supervisor reported an error: {words.text(message, 'message')}"[:500])
+        error = FunctionError(f"the supervisor reported an error: {reports.text(message, 'message')}"[:500])
         for name in ("agent", "loaded"):
             self._awaited.fail(name, error)
 
@@ -98,7 +98,7 @@ class Hearing:
         self._agent.started()
 
     def _exited(self, message: Mapping[str, Any]) -> None:
-        self._agent.exited(words.ending(message))
+        self._agent.exited(reports.ending(message))
 
     def _agent_hello(self, message: Mapping[str, Any]) -> None:
         if message.get("protocol") != messages.VERSION or self._life.state is not State.BASE:
@@ -106,7 +106,7 @@ class Hearing:
         if message.get("boot") != self.secret:
             raise ProtocolError("a hello that is not of the agent that was booted")
         self._life.move(State.RUNTIME)
-        self._agent.ready(words.text(message, "runtime"))
+        self._agent.ready(reports.text(message, "runtime"))
         self._awaited.resolve("agent", message)
 
     def _cache_read(self, message: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Hearing:
     def _waiting(self, message: Mapping[str, Any]) -> None:
         if self._life.state is not State.LOADING:
             raise ProtocolError("`waiting` without a load")
-        self.waits_for = words.text(message, "for")[:WAITS_FOR]
+        self.waits_for = reports.text(message, "for")[:WAITS_FOR]
 
     def _load_failed(self, message: Mapping[str, Any]) -> None:
         if self._life.state is not State.LOADING or self._loading is None:
@@ -134,7 +134,7 @@ class Hearing:
         self._awaited.fail("loaded", load_error(function, message, telling.telling(list(self._last_lines))))
 
     def _done(self, message: Mapping[str, Any]) -> None:
-        self._owner.invocation_done(words.ending(message))
+        self._owner.invocation_done(reports.ending(message))
 
     def hung_up(self, role: str) -> None:
         if role == "supervisor":

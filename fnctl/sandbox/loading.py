@@ -10,7 +10,7 @@ from fnctl.errors import DeadlineExceeded, LoadError
 from fnctl.model import INSIDE, Bundle, Contract, Function, Isolation, Model, Reach, RuntimeSpec, SiteKey
 from fnctl.protocol import messages
 from fnctl.sandbox import hints as advice
-from fnctl.sandbox import words
+from fnctl.sandbox import reports
 
 PORT = 3000  # what a web app is told to listen on; nothing does
 MESSAGE_CHARS, STACK_CHARS, LINE_CHARS = 2000, 16_000, 300
@@ -84,10 +84,10 @@ def load_error(function: Function, message: Mapping[str, Any], output: Iterable[
 
     Where it has no stack, the last lines of `output` tell more than the end of the process does.
     """
-    file = words.text(message, "file")
-    where = f"{file}:{words.text(message, 'line', '?')}: " if file else ""
-    what = f"{words.text(message, 'type', 'Error')}: {words.text(message, 'message')}"
-    stack = words.text(message, "stack")[:STACK_CHARS]
+    file = reports.text(message, "file")
+    where = f"{file}:{reports.text(message, 'line', '?')}: " if file else ""
+    what = f"{reports.text(message, 'type', 'Error')}: {reports.text(message, 'message')}"
+    stack = reports.text(message, "stack")[:STACK_CHARS]
     said = "" if stack else "".join(f"\n  {line[:LINE_CHARS]}" for line in output)
     return LoadError(
         f"{function.name} did not load: {where}{what}"[:MESSAGE_CHARS] + (f"; last output:{said}" if said else ""),

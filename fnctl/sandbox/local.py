@@ -13,9 +13,9 @@ from typing import Protocol
 from fnctl.engine.cgroup import Cgroup
 from fnctl.engine.limits import set_limits
 from fnctl.model import DERIVED, INSIDE, Bundle, Network, Reach
-from fnctl.sandbox.inside import listen_inside
 from fnctl.sandbox.intake import Intake
 from fnctl.sandbox.link import SocketLink, peer_uid
+from fnctl.sandbox.loopback import listen_inside
 from fnctl.sandbox.placement import Link, LinkOwner, Place, Placement
 from fnctl.sandbox.slot import Slot, Slots
 from fnctl.sandbox.staging import ReadyTrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fnctl.store import keys as rows
+from fnctl.store import key_values as rows
 from fnctl.store.port import Entry, Stale, Write
 from fnctl.store.sql import Transaction
 from fnctl.store.writer import Writer

@@ -18,15 +18,15 @@ import psycopg.sql
 from psycopg.conninfo import conninfo_to_dict
 
 from fnctl.errors import ConfigError
-from fnctl.store import keys, logs, queues
-from fnctl.store.keys import SqlKeys
+from fnctl.store import key_values, logs, queues
+from fnctl.store.key_values import SqlKeys
 from fnctl.store.logs import SqlLogs
 from fnctl.store.port import Heard, StoreUnavailable
 from fnctl.store.queues import SqlQueues
 from fnctl.store.sql import Connection, Rows, in_words_of
 from fnctl.store.writer import AGAIN_S, Writer
 
-SCHEMA = queues.SCHEMA + logs.SCHEMA + keys.SCHEMA + "CREATE SEQUENCE IF NOT EXISTS versions;"
+SCHEMA = queues.SCHEMA + logs.SCHEMA + key_values.SCHEMA + "CREATE SEQUENCE IF NOT EXISTS versions;"
 TYPES = {
     "NUMBERED": "BIGINT GENERATED ALWAYS AS IDENTITY",
     "NUMBER": "BIGINT",

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fnctl.store import keys, logs, queues
-from fnctl.store.keys import SqlKeys
+from fnctl.store import key_values, logs, queues
+from fnctl.store.key_values import SqlKeys
 from fnctl.store.logs import SqlLogs
 from fnctl.store.port import Heard, StoreUnavailable
 from fnctl.store.queues import SqlQueues
@@ -16,7 +16,7 @@ from fnctl.store.sql import Connection, in_words_of
 from fnctl.store.writer import Writer
 
 LOCKED_MS = 2000  # how long to wait for somebody else's lock on the file
-SCHEMA = queues.SCHEMA + logs.SCHEMA + keys.SCHEMA
+SCHEMA = queues.SCHEMA + logs.SCHEMA + key_values.SCHEMA
 TYPES = {"NUMBERED": "INTEGER", "NUMBER": "INTEGER", "BYTES": "BLOB", "SECONDS": "REAL", "TEXT": "TEXT"}
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS versions (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);

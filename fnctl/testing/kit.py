@@ -15,7 +15,7 @@ from fnctl.model import Project
 from fnctl.openworkflow.history import History
 from fnctl.store.sqlite import SqliteStore
 from fnctl.testing.mocks import Mock, MockWorld
-from fnctl.workflow.ows.flows import Flows
+from fnctl.workflow.ows.runner import Flows
 from fnctl.workflow.ows.schedules import Schedules
 from fnctl.workflow.ows.shelf import Shelf
 from fnctl.workflow.ows.views import steps_of

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from fnctl.errors import ConflictError, Forbidden, NotFound
 from fnctl.triggers.http.call import CallRequest, When
 from fnctl.workflow.durable.arn import run_of
-from fnctl.workflow.durable.checks import Invalid, InvalidToken
+from fnctl.workflow.durable.checkpoint_rules import Invalid, InvalidToken
 from fnctl.workflow.durable.views import Views
 from tests.contract.deferred_calls import ask
 from tests.contract.durable_calls import Aws, Context, Crashed, Suspended, durable, kinds, running

@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 
 from fnctl.model import Queue, QueueTrigger
 from fnctl.triggers.http.call import NOW
-from fnctl.triggers.queue.arrivals import Presence
 from fnctl.triggers.queue.letter import Letter
-from fnctl.triggers.sqs.wire import md5_of_attributes
+from fnctl.triggers.queue.receivers import Presence
+from fnctl.triggers.sqs.aws_json import md5_of_attributes
 from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play
 from tests.support.turning import until
 

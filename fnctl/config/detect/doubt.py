@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fnctl.config.detect.finding import Finding, Reading
-from fnctl.config.nearest import nearest
+from fnctl.config.nearest_runtime import nearest
 from fnctl.errors import ConfigError
 from fnctl.model import RuntimeSpec
 

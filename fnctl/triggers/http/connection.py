@@ -16,7 +16,7 @@ from fnctl.dispatch.invocation import NEVER
 from fnctl.errors import FnctlError
 from fnctl.model import Auth
 from fnctl.triggers.http import durable, own_addresses, proxied
-from fnctl.triggers.http.accepting import Accepting, Asked, asked_again, asks_later
+from fnctl.triggers.http.async_calls import Accepting, Asked, asked_again, asks_later
 from fnctl.triggers.http.auth import Gate, Verify
 from fnctl.triggers.http.deferral import Acceptor, Deferral, TakenWhole
 from fnctl.triggers.http.exchange import Exchange, may_tunnel
@@ -24,16 +24,16 @@ from fnctl.triggers.http.exposure import Exposure
 from fnctl.triggers.http.found import Aws, Begin, Found, Health, Index, Match, Redirect
 from fnctl.triggers.http.head import HeadTooLarge, RequestHead, RequestParser, empty_lines, hopeless, malformed
 from fnctl.triggers.http.incoming import Incoming
-from fnctl.triggers.http.inside import Caller
 from fnctl.triggers.http.lambda_api import InvokeExchange, LambdaInvoke, dry_reply, is_dry
 from fnctl.triggers.http.lifetime import HEAD, HOLD, LINGERING, SERVING, Lifetime, Phase
+from fnctl.triggers.http.local_address import Caller
 from fnctl.triggers.http.own_answers import own_answer, page
 from fnctl.triggers.http.proxied import Proxied
 from fnctl.triggers.http.refusal import TooManyBodies, TooManyClients, error_body, error_headers
 from fnctl.triggers.http.render import CONTINUE, request_stem
 from fnctl.triggers.http.slowlane import ClientTap
-from fnctl.triggers.http.split import Split
 from fnctl.triggers.http.state import GatewayState
+from fnctl.triggers.http.traffic_split import Split
 
 A_REQUEST = 2048  # bytes of a head that count as a request
 A_TURN = 64 * 1024  # bytes of one read, past which another is left for the loop's next turn

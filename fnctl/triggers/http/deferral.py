@@ -1,7 +1,7 @@
 """Requests whose answer takes the store: what became of a call that was accepted, events, named queues.
 
 GET and DELETE of the address that a 202 named: the call's state and result; cancel it where it waits. How calls are
-accepted: accepting.py.
+accepted: async_calls.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fnctl.triggers.http.render import CLOSE, KEEP_ALIVE, answer_head, own_field
 from fnctl.triggers.http.state import GatewayState
 
 if TYPE_CHECKING:
-    from fnctl.triggers.http.flows import Flows
+    from fnctl.triggers.http.workflow_routes import Flows
 
 BODY_BYTES = 1 << 20  # of a call that is kept
 BATCH_BYTES = 2 << 20  # of what is sent to named queues in one request, as JSON writes it

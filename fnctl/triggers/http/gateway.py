@@ -18,8 +18,8 @@ from fnctl.triggers.http.connection import ClientConnection, Matcher
 from fnctl.triggers.http.deferral import Acceptor
 from fnctl.triggers.http.durable import Durable
 from fnctl.triggers.http.exposure import Exposure
-from fnctl.triggers.http.inside import Caller
 from fnctl.triggers.http.limits import Limits
+from fnctl.triggers.http.local_address import Caller
 from fnctl.triggers.http.ports import cannot_listen
 from fnctl.triggers.http.routes import Routes
 from fnctl.triggers.http.state import GatewayState

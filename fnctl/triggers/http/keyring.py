@@ -1,4 +1,4 @@
-"""The keys that callers of a project's functions hold, as values. Pure; the file is control/keys.py, the check auth.py.
+"""The API keys of callers, as values. Pure; control/api_keys.py has the file, auth.py checks.
 
 A key is `fk_ID_SECRET`: SECRET is 256 random bits. Of a `bearer` key only the SHA-256 is kept: it has too many bits to
 be guessed, so a slow hash would add nothing. A `signing` key must be known to verify a signature, and is kept as it is.

@@ -1,6 +1,6 @@
 """AWS Lambda's Invoke, as its SDKs read the answer: what a function raised is a 200 with a field that says so.
 
-Only at the address inside sandboxes (inside.py), where code for Lambda calls other functions by name.
+Only at the address inside sandboxes (local_address.py), where code for Lambda calls other functions by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, QueueFull
 from fnctl.protocol import messages
-from fnctl.sandbox import words
+from fnctl.sandbox import reports
 from fnctl.triggers.http.deferral import Reply
 from fnctl.triggers.http.exchange import Exchange
 from fnctl.triggers.http.found import Match
@@ -80,4 +80,4 @@ def _raised(body: bytes) -> dict[str, str] | None:
     error = said.get("error") if isinstance(said, dict) else None
     if not isinstance(error, dict):
         return None
-    return {"errorType": words.text(error, "type"), "errorMessage": words.text(error, "message")}
+    return {"errorType": reports.text(error, "type"), "errorMessage": reports.text(error, "message")}

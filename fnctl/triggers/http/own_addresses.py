@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fnctl.triggers.http import deferral, flows
+from fnctl.triggers.http import deferral, workflow_routes
 from fnctl.triggers.http.deferral import Acceptor, Client, Deferral
 from fnctl.triggers.http.found import Events, Flow, FlowRun, Queued, Stored
 from fnctl.triggers.http.head import RequestHead
@@ -21,9 +21,9 @@ def serving(
         case Events():
             return Deferral(gateway, client, head, deferral.publishing(acceptor, head, raw))
         case Flow():
-            return Deferral(gateway, client, head, flows.beginning(acceptor, routed, head))
+            return Deferral(gateway, client, head, workflow_routes.beginning(acceptor, routed, head))
         case FlowRun():
-            return Deferral(gateway, client, head, flows.looking_up(acceptor, routed, head))
+            return Deferral(gateway, client, head, workflow_routes.looking_up(acceptor, routed, head))
         case Queued():
             asking = deferral.at_queues(acceptor, routed, head, raw)
             return Deferral(gateway, client, head, asking.reply, asking.presence, deferral.BATCH_BYTES)

@@ -8,7 +8,7 @@ from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, NoCapacity
 from fnctl.model import Function
 from fnctl.protocol import messages
 from fnctl.sandbox import hints as advice
-from fnctl.sandbox import words
+from fnctl.sandbox import reports
 
 
 class LengthRequired(UsageError):
@@ -105,7 +105,7 @@ def agent_error(function: Function, code: bytes, body: bytes, *, cut: bool) -> F
             raise
         said = None
     error = said.get("error") if isinstance(said, dict) else None
-    what = f"{words.text(error, 'type')}: {words.text(error, 'message')}"[:2000] if isinstance(error, dict) else ""
+    what = f"{reports.text(error, 'type')}: {reports.text(error, 'message')}"[:2000] if isinstance(error, dict) else ""
     return _told(function, code.decode(), what or "no reason given")
 
 

@@ -31,9 +31,9 @@ from fnctl.triggers.http.found import (
     Redirect,
     Stored,
 )
-from fnctl.triggers.http.split import Split
-from fnctl.triggers.http.table import Rule, Table
+from fnctl.triggers.http.route_tree import Rule, Table
 from fnctl.triggers.http.target import normal_path, resolved
+from fnctl.triggers.http.traffic_split import Split
 
 LOCAL = ".localhost"
 LATEST = b"latest"

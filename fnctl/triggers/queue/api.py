@@ -14,7 +14,7 @@ from fnctl.errors import TooLarge, UsageError
 from fnctl.store.port import Counts, Queues
 from fnctl.triggers.http.deferral import BODY_BYTES, JSON, Reply, as_json, field_lines
 from fnctl.triggers.http.found import MethodNotAllowed
-from fnctl.triggers.http.when import when_of
+from fnctl.triggers.http.schedule_headers import when_of
 from fnctl.triggers.queue.letter import Letter, stored_as
 from fnctl.triggers.queue.named import NamedQueues
 

@@ -16,9 +16,9 @@ from fnctl.triggers.http.call import Answer, Call
 from fnctl.triggers.queue.batch import batch_request, failed_of
 from fnctl.triggers.queue.lane import LEASE_MORE_S
 from fnctl.triggers.queue.letter import Letter, stored_as, unpacked
+from fnctl.triggers.queue.outcome import NOT_BEGUN, backoff_s, failed
 from fnctl.triggers.queue.rate import Bucket
-from fnctl.triggers.queue.verdict import NOT_BEGUN, backoff_s, failed
-from fnctl.triggers.queue.watch import AGAIN_S, Watch
+from fnctl.triggers.queue.wakeups import AGAIN_S, Watch
 
 
 class Bound(NamedTuple):

@@ -22,8 +22,8 @@ from fnctl.tasks import Tasks
 from fnctl.triggers.event.bus import Bus
 from fnctl.triggers.http.call import NOW, CallRequest, When
 from fnctl.triggers.http.deferral import Asking, Told, field_lines
-from fnctl.triggers.http.flows import Flows
 from fnctl.triggers.http.head import RequestHead
+from fnctl.triggers.http.workflow_routes import Flows
 from fnctl.triggers.queue.api import QueueRequest
 from fnctl.triggers.queue.destinations import Destinations
 from fnctl.triggers.queue.hooks import PREFIX as HOOKS

@@ -25,8 +25,8 @@ from fnctl.errors import FnctlError
 from fnctl.model import AsyncRule, Destination, Function, Secret
 from fnctl.store.port import Known, Leased, Message, MessageState, Queues, Settlement, StoreUnavailable
 from fnctl.tasks import Tasks
-from fnctl.triggers.queue.verdict import backoff_s
-from fnctl.triggers.queue.watch import AGAIN_S, Watch
+from fnctl.triggers.queue.outcome import backoff_s
+from fnctl.triggers.queue.wakeups import AGAIN_S, Watch
 
 PREFIX = "hook/"
 KEY_PREFIX = "whsec_"

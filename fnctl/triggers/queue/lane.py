@@ -18,10 +18,10 @@ from fnctl.model import Function
 from fnctl.store.port import Leased, Message, MessageState, Queues, Settlement, StoreUnavailable
 from fnctl.tasks import Tasks
 from fnctl.triggers.http.call import Answer, Call, CallRequest
+from fnctl.triggers.queue.outcome import settlement
 from fnctl.triggers.queue.rate import Bucket
 from fnctl.triggers.queue.records import outcome, queue_of, unpacked
-from fnctl.triggers.queue.verdict import settlement
-from fnctl.triggers.queue.watch import AGAIN_S, Watch
+from fnctl.triggers.queue.wakeups import AGAIN_S, Watch
 
 LEASE_MORE_S = 60.0  # its word must find the lease its own, also where the machine is slow
 

@@ -18,10 +18,10 @@ from fnctl.model import Function, Queue
 from fnctl.store.port import ENDED, Leased, Message, MessageState, Settlement, Store
 from fnctl.tasks import Tasks
 from fnctl.triggers.http.call import NOW, When
-from fnctl.triggers.queue.arrivals import Arrivals, Presence
 from fnctl.triggers.queue.consumer import Bound, Consumer
 from fnctl.triggers.queue.letter import Letter, named, stored_as, unpacked
 from fnctl.triggers.queue.rate import Allowance
+from fnctl.triggers.queue.receivers import Arrivals, Presence
 from fnctl.triggers.queue.rules import QueueRules
 
 DEDUP_S = 300.0  # how long FIFO queues know a message by its deduplication word

@@ -13,12 +13,12 @@ from fnctl.clock import Clock
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.store.port import Queues
 from fnctl.triggers.http.deferral import Reply
-from fnctl.triggers.queue.arrivals import Presence
 from fnctl.triggers.queue.named import NamedQueues
+from fnctl.triggers.queue.receivers import Presence
 from fnctl.triggers.queue.rules import NoQueue
+from fnctl.triggers.sqs.aws_json import CONTENT_TYPE, SqsError, error_reply
 from fnctl.triggers.sqs.messages import MessageActions
 from fnctl.triggers.sqs.queues import PATH, QueueActions
-from fnctl.triggers.sqs.wire import CONTENT_TYPE, SqsError, error_reply
 
 __all__ = ["PATH", "SqsRequest"]
 

@@ -10,12 +10,11 @@ from fnctl.clock import Clock
 from fnctl.model import Queue
 from fnctl.triggers.http.call import When
 from fnctl.triggers.http.deferral import BODY_BYTES
-from fnctl.triggers.queue.arrivals import Presence
 from fnctl.triggers.queue.batch import handle, read_handle, system_attributes
 from fnctl.triggers.queue.letter import Letter, sequence
 from fnctl.triggers.queue.named import NamedQueues, Received
-from fnctl.triggers.sqs.queues import QueueActions
-from fnctl.triggers.sqs.wire import (
+from fnctl.triggers.queue.receivers import Presence
+from fnctl.triggers.sqs.aws_json import (
     SqsError,
     attributes_of,
     invalid,
@@ -26,6 +25,7 @@ from fnctl.triggers.sqs.wire import (
     text,
     wanted,
 )
+from fnctl.triggers.sqs.queues import QueueActions
 
 BATCH = 10
 LONGEST_S = 43_200  # of a visibility timeout

@@ -16,7 +16,7 @@ from fnctl.triggers.http.deferral import BODY_BYTES
 from fnctl.triggers.queue.batch import ACCOUNT, arn
 from fnctl.triggers.queue.letter import stored_as
 from fnctl.triggers.queue.named import VISIBILITY_S, NamedQueues
-from fnctl.triggers.sqs.wire import SqsError, invalid, number, text, wanted
+from fnctl.triggers.sqs.aws_json import SqsError, invalid, number, text, wanted
 
 PATH = "/_fnctl/sqs"
 _WEEKS_S = 1_209_600

@@ -19,7 +19,7 @@ from fnctl.triggers.http.deferral import Acceptor, Reply
 from fnctl.triggers.http.durable import Asked
 from fnctl.workflow.durable import arn as names
 from fnctl.workflow.durable import history
-from fnctl.workflow.durable.checks import Invalid
+from fnctl.workflow.durable.checkpoint_rules import Invalid
 from fnctl.workflow.durable.execution import Execution
 from fnctl.workflow.durable.executions import Executions
 from fnctl.workflow.durable.invocation import plain_outcome, request

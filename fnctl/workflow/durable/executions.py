@@ -18,7 +18,7 @@ from fnctl.store.port import Stale, Store
 from fnctl.triggers.http.call import Answer
 from fnctl.workflow.durable import arn as names
 from fnctl.workflow.durable import invocation as one
-from fnctl.workflow.durable.checks import Invalid, InvalidToken, check
+from fnctl.workflow.durable.checkpoint_rules import Invalid, InvalidToken, check
 from fnctl.workflow.durable.driver import Driver
 from fnctl.workflow.durable.execution import RUNNING, Execution, apply
 from fnctl.workflow.durable.held import Held

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fnctl.triggers.http.call import Answer, CallRequest
-from fnctl.triggers.queue.verdict import NOT_BEGUN
+from fnctl.triggers.queue.outcome import NOT_BEGUN
 from fnctl.workflow.durable.execution import Execution
 from fnctl.workflow.durable.operations import Operation, in_seconds
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from fnctl.model import Function
 from fnctl.triggers.http.call import Answer
-from fnctl.triggers.queue.verdict import NOT_BEGUN
+from fnctl.triggers.queue.outcome import NOT_BEGUN
 from fnctl.workflow.durable import arn as names
 from fnctl.workflow.durable import invocation as one
 from fnctl.workflow.durable.driver import Driver

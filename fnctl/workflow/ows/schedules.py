@@ -22,7 +22,7 @@ from fnctl.openworkflow.expression import Expressions
 from fnctl.openworkflow.frame import Frame, Place
 from fnctl.store.port import Keys, Stale
 from fnctl.tasks import Tasks
-from fnctl.workflow.ows.flows import Flows
+from fnctl.workflow.ows.runner import Flows
 from fnctl.workflow.ows.shelf import Shelved
 from fnctl.workflow.runs import Row
 

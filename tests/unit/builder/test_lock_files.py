@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from fnctl import catalog
-from fnctl.builder import installation, manifest
+from fnctl.builder import install_plan, manifest
 from fnctl.errors import BuildError
 from fnctl.model import RuntimeSpec
 
@@ -39,7 +39,7 @@ LOCKED = b'[[package]]\nname = "six"\nversion = "1.16.0"\n'
     ],
 )
 def test_each_lock_file_of_node_has_its_own_tool(lock: str, text: bytes, tools: tuple[str, ...]) -> None:
-    found = installation.of(NODE, {"package.json": PACKAGE, lock: text})
+    found = install_plan.of(NODE, {"package.json": PACKAGE, lock: text})
     assert found is not None
     assert found.rule.tools == tools
     assert lock in dict(found.files)
@@ -58,7 +58,7 @@ def test_each_lock_file_of_node_has_its_own_tool(lock: str, text: bytes, tools: 
     ],
 )
 def test_each_lock_file_of_python_has_its_own_tool(lock: str, project: bytes, tool: str) -> None:
-    found = installation.of(PYTHON, {"pyproject.toml": project, lock: LOCKED})
+    found = install_plan.of(PYTHON, {"pyproject.toml": project, lock: LOCKED})
     assert found is not None
     assert found.rule.tools == (tool,)
     assert not found.whole_folder
@@ -66,7 +66,7 @@ def test_each_lock_file_of_python_has_its_own_tool(lock: str, project: bytes, to
 
 def test_a_pipfile_is_installed_by_its_lock() -> None:
     lock = json.dumps({"default": {"six": {"version": "==1.16.0"}}}).encode()
-    found = installation.of(PYTHON, {"Pipfile": b'[packages]\nsix = "*"\n', "Pipfile.lock": lock})
+    found = install_plan.of(PYTHON, {"Pipfile": b'[packages]\nsix = "*"\n', "Pipfile.lock": lock})
     assert found is not None and found.rule.tools == ("pipenv",)
 
 
@@ -93,7 +93,7 @@ def test_what_nothing_can_install_is_refused(
     spec: RuntimeSpec, files: dict[str, bytes], message: str, hint: str
 ) -> None:
     with pytest.raises(BuildError) as caught:
-        installation.of(spec, files)
+        install_plan.of(spec, files)
     assert message in caught.value.message
     assert hint in (caught.value.hint or "")
 
@@ -110,18 +110,18 @@ def test_what_nothing_can_install_is_refused(
     ],
 )
 def test_nothing_is_refused_where_nothing_is_asked_for(spec: RuntimeSpec, files: dict[str, bytes]) -> None:
-    assert installation.of(spec, files) is None
+    assert install_plan.of(spec, files) is None
 
 
 def test_an_empty_file_does_not_hide_the_one_that_names_dependencies() -> None:
-    found = installation.of(PYTHON, {"requirements.txt": b"\n", "pyproject.toml": PROJECT})
+    found = install_plan.of(PYTHON, {"requirements.txt": b"\n", "pyproject.toml": PROJECT})
     assert found is not None and found.rule.files == ("pyproject.toml",)
 
 
 def test_of_two_lock_files_the_one_that_package_json_asks_for_is_followed() -> None:
     files = {"package-lock.json": b"{}", "pnpm-lock.yaml": b"lockfileVersion: '9.0'\n"}
-    plain = installation.of(NODE, {"package.json": PACKAGE, **files})
-    asked = installation.of(NODE, {"package.json": PACKAGE[:-1] + b', "packageManager": "pnpm@10.1.0"}', **files})
+    plain = install_plan.of(NODE, {"package.json": PACKAGE, **files})
+    asked = install_plan.of(NODE, {"package.json": PACKAGE[:-1] + b', "packageManager": "pnpm@10.1.0"}', **files})
     assert plain is not None and plain.rule.tools == ()
     assert asked is not None and asked.rule.tools == ("pnpm",)
 
@@ -141,13 +141,13 @@ def test_of_two_lock_files_the_one_that_package_json_asks_for_is_followed() -> N
     ],
 )
 def test_local_packages_need_the_folder(spec: RuntimeSpec, files: dict[str, bytes]) -> None:
-    found = installation.of(spec, files)
+    found = install_plan.of(spec, files)
     assert found is not None and found.whole_folder
 
 
 def test_the_project_itself_is_no_local_package() -> None:
     lock = LOCKED + b'[[package]]\nname = "a"\nsource = { editable = "." }\n'
-    found = installation.of(PYTHON, {"pyproject.toml": PROJECT, "uv.lock": lock})
+    found = install_plan.of(PYTHON, {"pyproject.toml": PROJECT, "uv.lock": lock})
     assert found is not None and not found.whole_folder
 
 

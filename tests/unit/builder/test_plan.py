@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fnctl import catalog
-from fnctl.builder import installation
+from fnctl.builder import install_plan
 from fnctl.builder.bundle import Item
 from fnctl.builder.inputs import Inputs
 from fnctl.builder.plan import Action, Goal, Known, Plan, plan, together
@@ -20,14 +20,14 @@ EXPRESS = b'{"dependencies": {"express": "5"}}'
 CODE = (Item("index.js", "file", "00"),)
 
 
-def needed(spec: RuntimeSpec, **files: bytes) -> installation.Install | None:
+def needed(spec: RuntimeSpec, **files: bytes) -> install_plan.Install | None:
     names = {
         "package": "package.json",
         "lock": "package-lock.json",
         "req": "requirements.txt",
         "proj": "pyproject.toml",
     }
-    return installation.of(spec, {names.get(name, name): content for name, content in files.items()})
+    return install_plan.of(spec, {names.get(name, name): content for name, content in files.items()})
 
 
 def test_a_lock_file_is_followed_where_there_is_one() -> None:
@@ -84,7 +84,7 @@ def test_the_key_is_over_all_that_the_result_depends_on() -> None:
             for other in (
                 needed(NODE, package=EXPRESS, lock=b'{"x": 1}'),
                 needed(NODE, package=EXPRESS),
-                installation.of(NODE, {"package.json": EXPRESS, "package-lock.json": b"{}", ".npmrc": b"a=b"}),
+                install_plan.of(NODE, {"package.json": EXPRESS, "package-lock.json": b"{}", ".npmrc": b"a=b"}),
             )
             if other is not None
         ),
@@ -94,7 +94,7 @@ def test_the_key_is_over_all_that_the_result_depends_on() -> None:
 
 def test_a_runtime_of_ones_own_is_installed_by_its_own_rule_in_the_whole_folder() -> None:
     rule = InstallRule(("go.mod",), ("/opt/go", "build"), "bin")
-    found = installation.of(RuntimeSpec("go1", "go", "1", Path("/x"), ("a",), install=(rule,)), {"go.mod": b"m"})
+    found = install_plan.of(RuntimeSpec("go1", "go", "1", Path("/x"), ("a",), install=(rule,)), {"go.mod": b"m"})
     assert found is not None and found.whole_folder
 
 

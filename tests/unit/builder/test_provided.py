@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fnctl import catalog
-from fnctl.builder import inputs, installation
+from fnctl.builder import inputs, install_plan
 from fnctl.model import Contract, Function
 from tests.unit.config.detect.folders import write
 
@@ -76,9 +76,9 @@ def test_they_are_installed_after_what_files_ask_for(tmp_path: Path) -> None:
     files = {"m.py": "import boto3", "requirements.txt": "six\n"}
     function = Function("f", write(tmp_path, files), "python3.13", "m.handler", contract=Contract.LAMBDA)
     read = inputs.read(function, SPECS["python3.13"])
-    both = installation.of(SPECS["python3.13"], read.manifests, read.provided)
-    alone = installation.of(SPECS["python3.13"], {}, read.provided)
-    plain = installation.of(SPECS["python3.13"], read.manifests)
+    both = install_plan.of(SPECS["python3.13"], read.manifests, read.provided)
+    alone = install_plan.of(SPECS["python3.13"], {}, read.provided)
+    plain = install_plan.of(SPECS["python3.13"], read.manifests)
     assert both is not None and alone is not None and plain is not None
     script = both.rule.run[-1].splitlines()
     assert script[0].endswith("requirements.txt") and "boto3==" in script[1]
@@ -86,4 +86,4 @@ def test_they_are_installed_after_what_files_ask_for(tmp_path: Path) -> None:
     assert len({each.key(["r"], "m", ()) for each in (both, alone, plain)}) == 3
     assert "as on AWS Lambda" in both.words
     unread = replace(read, provided=None)
-    assert installation.of(SPECS["python3.13"], unread.manifests, unread.provided) == plain
+    assert install_plan.of(SPECS["python3.13"], unread.manifests, unread.provided) == plain

@@ -12,7 +12,7 @@ from fnctl.builder import bundle
 from fnctl.builder.bundle import Item
 from fnctl.cli.app import ELSEWHERE, VERBS
 from fnctl.cli.main import main
-from fnctl.control import elsewhere
+from fnctl.control import other_runs
 from fnctl.control.compose import origin
 from fnctl.errors import ConfigError
 from fnctl.model import Function
@@ -159,11 +159,11 @@ def test_a_run_with_another_home_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     process(proc, 72, folder, "/venv/bin/python /venv/bin/fnctl logs -f", FNCTL_HOME=str(home))
     process(proc, 73, tmp_path, "vim run fnctl", HOME="/h")
     monkeypatch.setenv("FNCTL_HOME", str(tmp_path / "ours"))
-    assert elsewhere.run_of(70, proc) == elsewhere.Runs(70, home, folder)
-    assert [elsewhere.run_of(pid, proc) for pid in (72, 73, 99)] == [None, None, None]
+    assert other_runs.run_of(70, proc) == other_runs.Runs(70, home, folder)
+    assert [other_runs.run_of(pid, proc) for pid in (72, 73, 99)] == [None, None, None]
     with lock.open() as held:
-        assert list(elsewhere.others(folder, proc)) == []
+        assert list(other_runs.others(folder, proc)) == []
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert [each.pid for each in elsewhere.others(folder, proc)] == [70]
+        assert [each.pid for each in other_runs.others(folder, proc)] == [70]
         monkeypatch.setenv("FNCTL_HOME", str(home))
-        assert list(elsewhere.others(folder, proc)) == []
+        assert list(other_runs.others(folder, proc)) == []

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from fnctl.control.change_lock import Turns
 from fnctl.control.changes import Applied, Change, applied, change, compare
-from fnctl.control.turns import Turns
 from fnctl.model import Auth, Function, HttpTrigger, Network, Scale, Secret
 
 ONE = Function(name="one", path=Path("/p"), runtime="node24", handler="a.b")

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fnctl.errors import UsageError
 from fnctl.progress import Silent
 from fnctl.registry.blobs import Blobs
-from fnctl.registry.client import Repository, fallback_tag
 from fnctl.registry.layout import TAG, Layout
+from fnctl.registry.repository import Repository, fallback_tag
 from fnctl.release import publish, referrers, signature, statements
 from fnctl.release.pack import Packed, Part
 from fnctl.release.statements import CYCLONEDX, IN_TOTO

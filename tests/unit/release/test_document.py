@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fnctl import config
-from fnctl.config import verbatim
+from fnctl.config import unresolved
 from fnctl.errors import ConfigError, ReleaseError
 from fnctl.model import AsyncRule, Broker, BrokerTrigger, Destination, Function, Queue, Secret, Service
 from fnctl.release import document
@@ -77,7 +77,7 @@ def shop(tmp_path: Path) -> Path:
 def shipped(shop: Path) -> tuple[Document, dict[str, object]]:
     """The document, and what of it arrives."""
     project = config.load(shop, environ={"API_KEY": "k"})
-    written = verbatim.environments(project)
+    written = unresolved.environments(project)
     functions = tuple(
         document.shipped(each, f"sha256:{'1' * 64}", 10, 1, written.get(each.name, {})) for each in project.functions
     )

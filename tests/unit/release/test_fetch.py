@@ -15,11 +15,11 @@ from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError, ReleaseError
 from fnctl.progress import Silent
 from fnctl.registry.blobs import Blobs, Manifest, dumps
-from fnctl.registry.client import Repository
 from fnctl.registry.layout import Layout
 from fnctl.registry.reference import parse
+from fnctl.registry.repository import Repository
 from fnctl.registry.token import Tokens
-from fnctl.registry.wire import Patience, Wire
+from fnctl.registry.transport import Patience, Wire
 from fnctl.release import fetch, publish
 from tests.support.registry import Fault, serving
 from tests.unit.release import releases

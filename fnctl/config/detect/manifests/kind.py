@@ -8,7 +8,7 @@ from typing import Any
 
 from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests.place import Manifest, Place, Resolver
-from fnctl.config.detect.manifests.words import runtime_of
+from fnctl.config.detect.manifests.translations import runtime_of
 
 NO_RUNTIME = "name one that fnctl has, or leave the file out with a fnctl.yaml"
 

@@ -11,7 +11,7 @@ from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
 from fnctl.config.detect.manifests.kind import Kind
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import name_of, runtime_of
+from fnctl.config.detect.manifests.translations import name_of, runtime_of
 from fnctl.model import Contract
 
 # "Recognized File extensions" of the specification.

@@ -15,7 +15,7 @@ from fnctl.config.detect.manifests import references
 from fnctl.config.detect.manifests.fc import custom_app, custom_limits, fc_contract, method_routes
 from fnctl.config.detect.manifests.kind import Kind, folder_of, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import in_place_of, name_of, route
+from fnctl.config.detect.manifests.translations import in_place_of, name_of, route
 from fnctl.model import HttpTrigger
 
 TOP = Keys(

@@ -12,7 +12,7 @@ from fnctl.config.detect.finding import Finding
 from fnctl.config.detect.manifests import references
 from fnctl.config.detect.manifests.kind import Kind, handler_of, runtime
 from fnctl.config.detect.manifests.place import Keys, Manifest, Place
-from fnctl.config.detect.manifests.words import in_place_of, name_of, route
+from fnctl.config.detect.manifests.translations import in_place_of, name_of, route
 from fnctl.model import Contract, HttpTrigger
 
 CONTRACTS = {"aws": Contract.LAMBDA, "aliyun": Contract.FC_EVENT}
