@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fnctl.openworkflow.strands import Waiter
 from fnctl.openworkflow.expression import inner, true
 from fnctl.openworkflow.fault import Fault
 from fnctl.openworkflow.frame import Frame, Place
+from fnctl.openworkflow.strands import Waiter
 
 if TYPE_CHECKING:
     from fnctl.openworkflow.run import Run

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from fnctl.openworkflow import kinds
-from fnctl.openworkflow.strands import Strands, Waiter
 from fnctl.openworkflow.definition import Definition
 from fnctl.openworkflow.duration import seconds
 from fnctl.openworkflow.expression import Expressions, true
@@ -20,6 +19,7 @@ from fnctl.openworkflow.frame import Frame, Place
 from fnctl.openworkflow.history import History
 from fnctl.openworkflow.journal import Journal, bounded
 from fnctl.openworkflow.schemas import Schemas
+from fnctl.openworkflow.strands import Strands, Waiter
 from fnctl.openworkflow.validation import kind_of
 from fnctl.openworkflow.variables import Variables
 from fnctl.openworkflow.world import Log, Step, World
