@@ -1,4 +1,4 @@
-"""`fnctl alias`: names for versions that run beside the current one, and how they share calls."""
+"""`fnctl alias`: names for versions that run next to the current one, and how calls are split between them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def alias(
         typer.Option(
             "--by",
             metavar="WHAT",
-            help="Who always gets the same version: cookie:NAME, header:NAME, or key (of `fnctl key`).",
+            help="What keeps a caller on one version: cookie:NAME, header:NAME, or key (see `fnctl key`).",
         ),
     ] = "",
-    remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Take this alias away.")] = "",
+    remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Remove this alias.")] = "",
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Name versions of the release that the service serves, or list the names.
+    """Name versions of the running release, and split calls between them. Without arguments, list the aliases.
 
-    A function is reached under an alias at ALIAS--FUNCTION.localhost, or with the header `X-Fnctl-Alias: ALIAS`. Calls
-    that ask for no alias go to what was deployed last (`latest`).
+    Call a function under an alias at ALIAS--FUNCTION.localhost, or with the header `X-Fnctl-Alias: ALIAS`. Calls
+    without an alias go to the version that was deployed last (`latest`).
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def alias(
     from fnctl.control import versions
 
     if shares and remove:
-        raise UsageError("an alias is set or taken away, not both", hint="one command each")
+        raise UsageError("NAME=VERSIONS and --remove cannot be used together", hint="run two commands")
     folders = project_paths(None)
     if shares or remove:
         name, _, what = (shares or f"{remove}=").partition("=")

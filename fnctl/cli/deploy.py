@@ -1,4 +1,4 @@
-"""`fnctl deploy`: let another version of a release take over in the running service."""
+"""`fnctl deploy`, `rollback` and `promote`: switch the running service to another version of its release."""
 
 from __future__ import annotations
 
@@ -20,42 +20,53 @@ def deploy(
     probe: Annotated[
         str,
         typer.Option(
-            "--probe", metavar="PATH", help="GET this of each changed function without `health` before the switch."
+            "--probe", metavar="PATH", help="Health check for changed functions without `health`: GET this path."
         ),
     ] = "",
     to: Annotated[
-        str, typer.Option("--to", metavar="ALIAS", help="Have this alias mean it; what serves other calls stays.")
+        str,
+        typer.Option(
+            "--to", metavar="ALIAS", help="Point this alias to the release; other calls are served as before."
+        ),
     ] = "",
     canary: Annotated[
         str,
-        typer.Option("--canary", metavar="PERCENT", help="Try it with this share of calls first, such as 10%."),
+        typer.Option(
+            "--canary", metavar="PERCENT", help="Send this share of calls to the new version first, such as 10%."
+        ),
     ] = "",
     lasting: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="How long the trial lasts (default: 5m, or no limit).")
+        str,
+        typer.Option("--for", metavar="DURATION", help="Length of the canary (default: 5m; with --calls: no limit)."),
     ] = "",
     calls: Annotated[
-        int | None, typer.Option("--calls", metavar="N", min=1, help="The trial ends after N calls of its own.")
+        int | None, typer.Option("--calls", metavar="N", min=1, help="End the canary after N calls to the new version.")
     ] = None,
     max_errors: Annotated[
         float,
-        typer.Option("--max-errors", metavar="PERCENT", min=0, help="How many more of its calls may fail, in percent."),
+        typer.Option(
+            "--max-errors", metavar="PERCENT", min=0, help="Abort if this many percent more calls fail than before."
+        ),
     ] = 1.0,
     max_slower: Annotated[
-        float, typer.Option("--max-slower", metavar="TIMES", min=1, help="How many times the old p99 its own may be.")
+        float,
+        typer.Option(
+            "--max-slower", metavar="TIMES", min=1, help="Abort if p99 is more than this many times the old one."
+        ),
     ] = 1.5,
     timeout: Annotated[
-        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for it.")
+        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for the switch.")
     ] = "20m",
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Have the running service serve another release. Run it in the folder of the service.
+    """Switch the running service to another release. Run it in the folder of the service.
 
-    The release is fetched and checked. An instance of each function that it changes is loaded, and asked for its
-    `health`. Then all of it takes over at once. Requests in flight end where they began. If anything fails, the version
-    before keeps serving.
+    Downloads and checks the release, loads an instance of each changed function, and checks its `health`. Then switches
+    all functions at once. Requests in flight finish on the old version. If anything fails, the old version keeps
+    serving.
 
-    With --canary, a share of the calls goes to the new version first. It takes over when the trial is over; more errors
-    or a higher p99 than the version before end it at once. `fnctl rollback` ends it, too.
+    With --canary, a share of the calls goes to the new version first. More errors or a higher p99 than the old version
+    abort the canary at once; otherwise the new version takes over at its end. `fnctl rollback` aborts it, too.
 
     \b
     Examples:
@@ -78,24 +89,27 @@ def deploy(
     wait_s = duration("--timeout", timeout)
     if canary:
         if to:
-            raise UsageError("--canary tries what is to take over, --to gives it a name", hint="use one of them")
+            raise UsageError(
+                "--canary and --to cannot be used together",
+                hint="--canary tries a version for all calls, --to names one",
+            )
         for_s = duration("--for", lasting or "5m") if lasting or calls is None else None
         asked |= {"canary": percent(canary), "errors": max_errors / 100, "slower": max_slower}
         asked |= {key: value for key, value in (("for", for_s), ("calls", calls)) if value is not None}
         wait_s += for_s or 0.0
     elif lasting or calls is not None:
-        raise UsageError("--for and --calls are of a trial", hint="add --canary 10%")
+        raise UsageError("--for and --calls need --canary", hint="add --canary 10%")
     _change(f"/v1/deploy?{urlencode(asked)}", wait_s, form)
 
 
 def percent(text: str) -> float:
-    """Of 1. UsageError where it is none between 0 and 100."""
+    """The share, between 0 and 1. UsageError for anything else."""
     try:
         share = float(text.removesuffix("%")) / 100
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise UsageError(f"--canary {text[:20]}: not a share of calls", hint="try --canary 10%")
+        raise UsageError(f"--canary {text[:20]}: not a percentage between 0 and 100", hint="try --canary 10%")
     return share
 
 
@@ -104,12 +118,13 @@ def rollback(
         int | None, typer.Option("--to", metavar="N", min=1, help="Version to go back to (default: the one before).")
     ] = None,
     timeout: Annotated[
-        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for it.")
+        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for the switch.")
     ] = "5m",
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Have the running service serve a version that it served before. Nothing is built, and nothing fetched. The one
-    before the current is still loaded, and takes over at once.
+    """Switch the running service back to an earlier version. Builds and downloads nothing.
+
+    The version before the current one is still loaded: it takes over at once.
 
     \b
     Examples:
@@ -120,13 +135,17 @@ def rollback(
 
 
 def promote(
-    word: Annotated[str, typer.Argument(metavar="ALIAS|VERSION", help="What is to serve calls without an alias.")],
+    word: Annotated[
+        str, typer.Argument(metavar="ALIAS|VERSION", help="Alias or version to serve calls without an alias.")
+    ],
     timeout: Annotated[
-        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for it.")
+        str, typer.Option("--timeout", "-t", metavar="DURATION", help="How long to wait for the switch.")
     ] = "5m",
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Have what an alias means serve the calls that ask for no alias. Of several versions, the one with most weight.
+    """Let the version of an alias serve all calls without an alias, too.
+
+    If the alias splits calls between versions, the one with the largest weight is used.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`fnctl export`: the project in the words of another tool."""
+"""`fnctl export`: write the project in the format of another tool."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ def compose(
     release: Annotated[
         str,
         typer.Option(
-            "--release", metavar="REGISTRY/REPO:TAG", help="The images of this release (default: built here)."
+            "--release", metavar="REGISTRY/REPO:TAG", help="Use the images of this release (default: build here)."
         ),
     ] = "",
     port: Annotated[
-        int, typer.Option("--port", "-p", min=1, max=65000, help="Port of the first function; the next has the next.")
+        int,
+        typer.Option(
+            "--port", "-p", min=1, max=65000, help="Port of the first function; others get the ports after it."
+        ),
     ] = 8080,
-    force: Annotated[bool, typer.Option("--force", help=f"Replace a {FILE} that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help=f"Replace an existing {FILE}.")] = False,
     form: FormatOption = Format.TEXT,
     file: FileOption = None,
 ) -> None:
-    """Write the project as a compose file: its functions' images with limits, secrets, health and services.
+    """Write the project as a compose file: images with limits, secrets and health checks, and services.
 
-    It needs no fnctl to run. What compose cannot do (timers, queues, `auth`, one address for all) is said.
+    It runs without fnctl. Prints what is left out because compose has nothing like it: timers, queues, `auth`, one
+    address for all functions.
 
     \b
     Examples:
@@ -46,7 +50,7 @@ def compose(
 
     target = folder / FILE
     if target.exists() and not force:
-        raise ConflictError(f"{target} is there already", hint="--force replaces it")
+        raise ConflictError(f"{target} exists already", hint="--force replaces it")
     said, images, services = _of_release(release) if release else _of_project(file)
     whole = compose_file.compose_file(said, images, services, port, folder.absolute())
     _write(target, whole)
