@@ -22,7 +22,9 @@ def test(
     ] = None,
     file: FileOption = None,
 ) -> None:
-    """Run the project's tests, with fixtures for its workflows. No Docker is needed.
+    """Run the project's tests, with fixtures for its workflows and functions.
+
+    `workflows` needs no Docker: functions are stand-ins. `functions` starts them in their sandboxes.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
-"""For tests of a project's workflows, without Docker: functions and addresses are mocks, time moves when it is told to.
+"""For tests of a project, in which time moves when it is told to: `Kit` for its workflows, without Docker; `Functions`
+(functions.py, not imported here, since it brings all that serves) for its functions, in their sandboxes.
 
-`fnctl test` runs pytest with the fixtures of `plugin`; `Kit` is what they give, and works without pytest, too.
+`fnctl test` runs pytest with the fixtures of `plugin`; what they give works without pytest, too.
 """
 
 from fnctl.testing.kit import Kit, TestRun

@@ -33,6 +33,9 @@ NOT_RUN = {
     "npm ci && npm start": "a server on the host's own Node, without fnctl; the apps alone are in test_todolist.py",
     "fnctl bench todolist-express --path /api/todos": "a minute of measuring; test_bench.py has a shorter one",
     "fnctl bench express-list": "as the one before",
+    "cd .. && fnctl init verification --template verification && cd verification && fnctl run": (
+        "test_template_verification.py does what the template's README says"
+    ),
     "docker run --rm -p 8080:8080 localhost:5000/team/shop:1.4": "110 MB through Docker; building.md runs one",
 }
 

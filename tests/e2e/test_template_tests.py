@@ -31,6 +31,7 @@ def test_todolist_flask(tmp_path: Path, flask_app: tuple[Path, str]) -> None:
         ("hello-node", ["node", "--test"], "pass 2"),
         ("hello-python", [sys.executable, "-m", "pytest", "-q"], "2 passed"),
         ("order", [sys.executable, "-m", "fnctl.cli.main", "test", "--", "-q"], "4 passed"),
+        ("verification", [sys.executable, "-m", "fnctl.cli.main", "test", "--", "-q"], "4 passed"),
     ],
 )
 def test_of_its_own(tmp_path: Path, template: str, command: list[str], expected: str) -> None:

@@ -20,7 +20,7 @@ def test_the_index_is_that_of_the_records() -> None:
 
 def test_no_number_is_given_twice() -> None:
     numbers = [int(record.name[:4]) for record in RECORDS]
-    assert numbers == list(range(1, len(RECORDS) + 1))
+    assert len(numbers) == len(set(numbers))
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: str(record.stem))

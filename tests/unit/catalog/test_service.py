@@ -80,4 +80,7 @@ def test_one_way_to_an_image_and_a_name_that_fits(tmp_path: Path) -> None:
 
 
 def test_the_shipped_types() -> None:
-    assert {name: kind.ready for name, kind in catalog.service_types().items()} == {"data": Ready.DIAL}
+    assert {name: kind.ready for name, kind in catalog.service_types().items()} == {
+        "data": Ready.DIAL,
+        "mail": Ready.DIAL,
+    }
