@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,9 @@ def _from_file(path: Path, environ: Mapping[str, str], known: _Known, asked: Pat
     given = Given(environ, merged.secrets)
     for source in sources:
         merged.add(source, known, given)
+    flows = {name for source in sources if source.entry is not None for name in source.entry.workflows}
     for source in sources:
-        _check_calls(source, merged.functions)
+        _check_calls(source, merged.functions, flows)
     for source in sources[1:]:
         if source.entry is not None and source.entry.store is not None:
             source.document.problem(("store",), "a project has one store", f"write it into {path.name} of the project")
@@ -157,13 +158,16 @@ def _reads(first: Path, sources: Sequence[_Source]) -> Iterator[Path]:
             yield source.document.path.parent / name
 
 
-def _check_calls(source: _Source, functions: Mapping[str, Function]) -> None:
-    """Whoever a function may call must be there."""
+def _check_calls(source: _Source, functions: Mapping[str, Function], workflows: Collection[str]) -> None:
+    """Whoever a function may call must be there. Queues can be made later, and events need nobody."""
+    known = {"function": functions, "workflow": workflows}
     for name, entry in source.entry.functions.items() if source.entry else ():
-        for index, called in enumerate(entry.calls or ()):
-            if called not in functions and name in functions:
+        for index, word in enumerate(entry.calls or ()):
+            kind, called = word.split("/", 1) if "/" in word else ("function", word)
+            if kind in known and called not in known[kind] and name in functions:
                 loc: Loc = ("functions", name, "calls", index)
-                source.document.problem(loc, f"{dotted(loc)}: no function `{called}`", did_you_mean(called, functions))
+                text = f"{dotted(loc)}: no {kind} `{called}`"
+                source.document.problem(loc, text, did_you_mean(called, known[kind]))
 
 
 @dataclass(slots=True)

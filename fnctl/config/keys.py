@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from fnctl.config.command import command_words
-from fnctl.config.kinds import Count, Duration, Entry, Files, Name, QueueName, SecretName, Size, not_bool
+from fnctl.config.kinds import Count, Duration, Entry, Files, Name, QueueName, Reachable, SecretName, Size, not_bool
 from fnctl.config.locate import PROJECT_NAME
 from fnctl.config.queue_keys import ASYNC, QUEUE, AsyncEntry, NamedQueueEntry
 from fnctl.config.trigger_keys import TriggerEntry
@@ -271,10 +271,11 @@ class FunctionEntry(Entry):
         description="Make each call an execution that outlives its process, for AWS Lambda's durable functions.",
         examples=[True, {"timeout": "30d", "retention": "14d"}],
     )
-    calls: list[Name] | None = Field(
+    calls: list[Reachable] | None = Field(
         default=None,
-        description="Functions of the project that this one may call, at `http://NAME.fnctl.internal/` (default: all).",
-        examples=[["orders", "mail"], []],
+        description="What this function may reach of its project, at `http://fnctl.internal` (default: everything): "
+        "functions, and `queue/NAME`, `workflow/NAME`, `event/TYPE` or `event/*`.",
+        examples=[["orders", "mail"], ["orders", "queue/jobs", "event/order.paid"], []],
     )
     auth: Literal[Auth.NONE, Auth.KEY, Auth.HMAC] | AuthEntry = Field(
         default=Auth.NONE,

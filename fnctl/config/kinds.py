@@ -10,6 +10,7 @@ from fnctl.config.units import DURATION_PATTERN, RATE_PATTERN, SIZE_PATTERN, dur
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 SECRET_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"  # it is a file's name
+REACHABLE_PATTERN = r"^((workflow/)?[a-z][a-z0-9-]{0,62}|queue/[A-Za-z0-9][A-Za-z0-9_.-]{0,79}|event/[!-~]{1,255})$"
 QUEUE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,74}(\.fifo)?$"  # as SQS has them
 
 
@@ -26,6 +27,8 @@ def not_bool(value: object) -> object:
 
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+# What a function may reach: a function, workflow/NAME, queue/NAME, event/TYPE.
+Reachable = Annotated[str, StringConstraints(pattern=REACHABLE_PATTERN)]
 SecretName = Annotated[str, StringConstraints(pattern=SECRET_PATTERN)]
 Files = Annotated[
     tuple[str, ...],

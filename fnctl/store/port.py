@@ -81,7 +81,8 @@ class Settlement:
 
     `counts`: whether the attempt does; it does not where the function was never reached. `then`: messages that are put
     in the same step, if the word is not void. `keep`: an ended message stays to be looked at until it is forgotten;
-    otherwise it is dropped at once, but for one with a `dedup` word, which has to be known.
+    otherwise it is dropped at once, but for one with a `dedup` word, which has to be known. `queue`: the word is void
+    for a message of another queue; None: whoever speaks has the lease from the store itself.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Settlement:
     result: bytes | None = None
     then: tuple[Message, ...] = ()
     keep: bool = True
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,8 @@ class Queues(Protocol):
         """Which of them counted. False: the lease was lost meanwhile."""
         ...
 
-    async def extend(self, id: str, epoch: int, until: float) -> bool:
-        """Let a lease end at another time. False: it was lost meanwhile."""
+    async def extend(self, id: str, epoch: int, until: float, queue: str | None = None) -> bool:
+        """Let a lease end at another time. False: it was lost meanwhile. `queue`: as in a Settlement."""
         ...
 
     async def reclaim(self, now: float) -> int:

@@ -76,8 +76,8 @@ class SqlQueues:
     async def settle(self, words: Sequence[Settlement]) -> list[bool]:
         return await self._writer.run(lambda db: [_settle(db, word) for word in words])
 
-    async def extend(self, id: str, epoch: int, until: float) -> bool:
-        return await self._writer.run(lambda db: _extend(db, id, epoch, until))
+    async def extend(self, id: str, epoch: int, until: float, queue: str | None = None) -> bool:
+        return await self._writer.run(lambda db: _extend(db, id, epoch, until, queue))
 
     async def reclaim(self, now: float) -> int:
         return await self._writer.run(lambda db: _reclaim(db, now))
@@ -216,7 +216,7 @@ def _settle(db: Transaction, word: Settlement) -> bool:
     if row is None:
         return False
     seq, queue, state, epoch, group = row
-    if state != RUNNING or epoch != word.epoch:
+    if state != RUNNING or epoch != word.epoch or word.queue not in (None, queue):
         return False
     if word.state in ENDED:
         db.execute(
@@ -251,9 +251,10 @@ def _let_next(db: Transaction, queue: str, group: str | None) -> None:
         )
 
 
-def _extend(db: Transaction, id: str, epoch: int, until: float) -> bool:
+def _extend(db: Transaction, id: str, epoch: int, until: float, queue: str | None) -> bool:
     which = "UPDATE messages SET until = ? WHERE id = ? AND epoch = ? AND state = 1"
-    return db.execute(f"{which} RETURNING seq", (until, id, epoch)).fetchone() is not None
+    which, values = (which, ()) if queue is None else (f"{which} AND queue = ?", (queue,))
+    return db.execute(f"{which} RETURNING seq", (until, id, epoch, *values)).fetchone() is not None
 
 
 def _reclaim(db: Transaction, now: float) -> int:

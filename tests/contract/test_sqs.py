@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from fnctl.model import Queue, QueueTrigger
 from fnctl.triggers.http.call import NOW
+from fnctl.triggers.queue.batch import handle
 from fnctl.triggers.queue.letter import Letter
 from fnctl.triggers.queue.receivers import Presence
 from fnctl.triggers.sqs.aws_json import md5_of_attributes
@@ -54,6 +55,24 @@ def numbers(sqs: Sqs, url: str) -> tuple[int, int, int]:
     kinds = ("", "NotVisible", "Delayed")
     waiting, running, delayed = (int(said[f"ApproximateNumberOfMessages{kind}"]) for kind in kinds)
     return waiting, running, delayed
+
+
+def test_a_receipt_handle_that_is_made_up_reaches_no_other_queue(tmp_path: Path) -> None:
+    def story(sqs: Sqs) -> None:
+        mine, theirs = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("mine", "theirs"))
+        sqs.send_message(QueueUrl=theirs, MessageBody="held")
+        sqs.send_message(QueueUrl=theirs, MessageBody="waits", DelaySeconds=60)
+        (held,) = sqs.receive_message(QueueUrl=theirs, VisibilityTimeout=60)["Messages"]
+        made_up = handle("mine", held["MessageId"], 1)
+        sqs.delete_message(QueueUrl=mine, ReceiptHandle=made_up)
+        for visible_s in (0, 5):
+            with pytest.raises(ClientError, match="MessageNotInflight"):
+                sqs.change_message_visibility(QueueUrl=mine, ReceiptHandle=made_up, VisibilityTimeout=visible_s)
+        assert numbers(sqs, theirs) == (0, 1, 1)
+        with pytest.raises(ClientError, match="ReceiptHandleIsInvalid"):
+            sqs.delete_message(QueueUrl=mine, ReceiptHandle=handle("mine", held["MessageId"], 10**30))
+
+    talking(tmp_path, story)
 
 
 def test_a_message_is_sent_received_and_deleted(tmp_path: Path) -> None:

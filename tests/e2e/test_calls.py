@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.faults import rig
-from tests.faults.rig import Running
+from tests.faults.rig import Answer, Running
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -21,13 +23,24 @@ FILE = """functions:
   keyed: {runtime: node24, handler: data.handler, auth: key}
   shut: {runtime: node24, handler: node.handler, calls: [data]}
   silent: {runtime: node24, handler: node.handler, calls: []}
+  worded: {runtime: node24, handler: node.handler, calls: [queue/jobs, workflow/refund, event/paid]}
+  hears: {runtime: node24, handler: data.handler, triggers: [{event: {}}]}
+  lasts: {runtime: node24, handler: data.handler, contract: event, durable: true}
   me: {runtime: node24, handler: node.handler, concurrency: 1, scale: {max: 1}}
   impatient: {runtime: node24, handler: node.handler, timeout: 1s}
   circle: {runtime: node24, handler: circle.handler, scale: {max: 2}}
   outside: {runtime: node24, handler: node.handler, network: egress}
+queues:
+  jobs: {}
+  others: {}
+workflows:
+  refund:
+    document: {dsl: 1.0.0, namespace: calls, name: refund, version: 1.0.0}
+    do: [{one: {call: data}}]
 """
 NODE = """exports.handler = async (event) => {
-  const answer = await fetch(event.query.url)
+  const {url, method, body, times = 1, ...headers} = event.query
+  const answer = await fetch(url, {method, body: body && body.repeat(times), headers})
   return {statusCode: answer.status, body: await answer.text()}
 }
 """
@@ -61,6 +74,7 @@ while (my $client = $server->accept) {
 DATA = """exports.handler = async (event) => {
   if (event.path === '/slow') await new Promise((done) => setTimeout(done, 15000))
   const {'x-fnctl-caller': caller, 'x-fnctl-parent-id': parent, traceparent} = event.headers
+  console.log('called by ' + caller)
   return {caller, parent, traceparent, path: event.path, left: process.env.FNCTL_URL}
 }
 """
@@ -122,6 +136,67 @@ def test_calls_can_be_restricted_and_forbidden(served: Running) -> None:
     assert served.call("silent", "/?url=http://fnctl.internal/data/").status == 403
     unknown = served.call("node", "/?url=http://fnctl.internal/2015-03-31/functions/nobody/invocations")
     assert (unknown.status, unknown.error["code"]) == (404, "not_found")
+
+
+EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/bank", "ce-type": "paid", "body": "{}"}
+SQS = {"content-type": "application/x-amz-json-1.0"}
+URL = "http://fnctl.internal/_fnctl/sqs/000000000000/"
+JOBS, OTHERS = json.dumps({"QueueUrl": f"{URL}jobs"}), json.dumps({"QueueUrl": f"{URL}others"})
+
+
+def asked(served: Running, caller: str, path: str, *, method: str = "POST", **said: str) -> Answer:
+    return served.call(caller, "/?" + urlencode({"url": f"http://fnctl.internal{path}", "method": method, **said}))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/2015-03-31/functions/data/invocations", {"body": "{}"}),
+        ("/_fnctl/aws/2015-03-31/functions/data/invocations", {"body": "{}"}),
+        ("/_fnctl/aws/2015-03-31/functions/arn%3Aaws%3Alambda%3Ax%3A0%3Afunction%3Adata/invocations", {"body": "{}"}),
+        ("/_fnctl/aws/2015-03-31/functions/lasts/invocations", {"body": "{}", "x-amz-invocation-type": "Event"}),
+        ("/_fnctl/workflows/refund", {"body": "{}"}),
+        ("/_fnctl/events", EVENT),
+        ("/_fnctl/queues/jobs", {"body": "{}"}),
+        ("/_fnctl/sqs", {**SQS, "x-amz-target": "AmazonSQS.ReceiveMessage", "body": JOBS}),
+        ("/_fnctl/sqs", {**SQS, "x-amz-target": "AmazonSQS.PurgeQueue", "body": JOBS}),
+        ("/_fnctl/sqs", {**SQS, "x-amz-target": "AmazonSQS.CreateQueue", "body": '{"QueueName": "mine"}'}),
+    ],
+)
+def test_no_api_is_a_way_around_what_calls_forbids(served: Running, path: str, said: dict[str, str]) -> None:
+    refused = asked(served, "silent", path, **said)
+    assert (refused.status, b"silent is not allowed to" in refused.body) == (403, True), refused.body
+
+
+def test_queues_workflows_and_events_are_allowed_by_their_words(served: Running) -> None:
+    assert asked(served, "worded", "/_fnctl/queues/jobs", body="{}").status == 202
+    assert asked(served, "worded", "/_fnctl/queues/others", body="{}").status == 403
+    listed = asked(served, "worded", "/_fnctl/sqs", **SQS, **{"x-amz-target": "AmazonSQS.ListQueues"}, body="{}")
+    assert [url.rpartition("/")[2] for url in listed.json["QueueUrls"]] == ["jobs"]
+    other = asked(served, "worded", "/_fnctl/sqs", **SQS, **{"x-amz-target": "AmazonSQS.ReceiveMessage"}, body=OTHERS)
+    assert (other.status, "AccessDenied" in other.json["__type"]) == (403, True)
+    assert asked(served, "worded", "/_fnctl/workflows/refund", body="{}").status == 200
+    assert [each["function"] for each in asked(served, "worded", "/_fnctl/events", **EVENT).json["calls"]] == ["hears"]
+    assert asked(served, "worded", "/_fnctl/events", **{**EVENT, "ce-type": "refunded"}).status == 403
+
+
+def test_who_published_an_event_is_told_whatever_it_says_of_its_source(served: Running) -> None:
+    assert asked(served, "node", "/_fnctl/events", **{**EVENT, "ce-id": "2"}).status == 202
+
+    def told() -> bool:
+        return any(line.get("text") == "called by function/node" for line in served.desk.lines("hears"))
+
+    until(told, "the subscriber to be told who published")
+
+
+def test_a_request_that_nobody_thought_of_is_answered(served: Running) -> None:
+    """A page that is no number; a payload of ten thousand brackets."""
+    path = "/2025-12-01/functions/lasts/durable-executions?Marker=abc"
+    assert asked(served, "node", path, method="GET").status == 400
+    assert asked(served, "node", "/2015-03-31/functions/lasts/invocations", body="[", times="10000").status == 400
+    strange = asked(served, "node", "/_fnctl/sqs", **SQS, **{"x-amz-target": "AmazonSQS.CreateQueue"},
+        body='{"QueueName": "odd", "Attributes": [7]}')  # fmt: skip
+    assert (strange.status, strange.error["code"]) == (500, "internal")
 
 
 def test_a_function_that_would_wait_for_itself_is_told_so_at_once(served: Running) -> None:

@@ -13,6 +13,7 @@ from fnctl.model import EventTrigger, Function
 from fnctl.triggers.event.received import CloudEvent, received
 from fnctl.triggers.http.call import CallRequest, When
 from fnctl.triggers.http.deferral import Acceptor
+from fnctl.triggers.http.permission import check
 
 # Told of an event as JSON has it; who has taken it, each with an id, once that is on disk.
 Subscriber = Callable[[Mapping[str, Any]], Awaitable[list[tuple[str, str]]]]
@@ -28,16 +29,23 @@ class Bus:
         self._functions = functions
         self._filters: dict[str, Expression] = {}  # by their text
 
-    async def publish(self, headers: Sequence[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
-        """(function, id of its call) for each that asks for the event, once all are on disk.
+    async def publish(
+        self, headers: Sequence[tuple[str, str]], body: bytes, caller: Function | None = None
+    ) -> list[tuple[str, str]]:
+        """(function, id of its call) for each that asks for the event, once all are on disk. `caller`: the function
+        that publishes; None: somebody outside.
 
-        Raises UsageError where it is no event, and what `accept` raises: who publishes again after that publishes once.
+        Raises UsageError where it is no event, Forbidden where the caller may not publish one of them (then none is
+        published), and what `accept` raises: who publishes again after that publishes once.
         """
         accepted = []
-        for event in received(headers, body):
+        events = received(headers, body)
+        for event in events:
+            check(caller, f"event/{event.attributes['type']}", "publish")
+        for event in events:
             for function, trigger in self._asking(event):
                 word = f"{event.source} {event.id} {trigger.path}"
-                call = CallRequest(b"POST", trigger.path.encode(), _lines(function, event), event.data)
+                call = CallRequest(b"POST", trigger.path.encode(), _lines(function, event, caller), event.data)
                 id = await self._acceptor.accept(function, call, When(dedup=word))
                 accepted.append((function.name, id))
             for subscriber in self.subscribers:
@@ -59,5 +67,7 @@ class Bus:
         return found
 
 
-def _lines(function: Function, event: CloudEvent) -> bytes:
-    return f"Host: {function.name}.localhost\r\n".encode() + event.lines()
+def _lines(function: Function, event: CloudEvent, caller: Function | None) -> bytes:
+    """What an event says of itself, its source too, is its publisher's word; who published is not."""
+    who = f"X-Fnctl-Caller: function/{caller.name}\r\n" if caller is not None else ""
+    return f"Host: {function.name}.localhost\r\n{who}".encode() + event.lines()

@@ -15,7 +15,7 @@ from fnctl.errors import FnctlError, NotFound, TooLarge
 from fnctl.model import Function
 from fnctl.triggers.http.body import ChunkedBody
 from fnctl.triggers.http.call import CallRequest, When
-from fnctl.triggers.http.found import MethodNotAllowed, Queued, Stored
+from fnctl.triggers.http.found import Events, MethodNotAllowed, Queued, Stored
 from fnctl.triggers.http.head import CHUNKED, RequestHead
 from fnctl.triggers.http.refusal import REASONS, error_body, error_headers
 from fnctl.triggers.http.render import CLOSE, KEEP_ALIVE, answer_head, own_fields
@@ -51,15 +51,18 @@ class Acceptor(Protocol):
         """The same, told by a call back. Raises StoreUnavailable, or tells it."""
         ...
 
-    async def publish(self, headers: Sequence[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
-        """(function, id of its call) for each that asks for the event. Raises UsageError, and what `accept` raises."""
+    async def publish(
+        self, headers: Sequence[tuple[str, str]], body: bytes, caller: Function | None = None
+    ) -> list[tuple[str, str]]:
+        """(function, id of its call) for each that asks for the event. Raises UsageError, Forbidden, and what `accept`
+        raises. `caller`: the function that publishes."""
         ...
 
     def token(self, id: str) -> str: ...
 
     def believes(self, id: str, token: str) -> bool: ...
 
-    def asking(self, path: str, head: RequestHead, raw: bytes) -> Asking:
+    def asking(self, queued: Queued, head: RequestHead, raw: bytes) -> Asking:
         """A request to the named queues, at `/_fnctl/…`."""
         ...
 
@@ -220,6 +223,9 @@ class Deferral(TakenWhole):
             reply = await self._produce(self._whole())
         except FnctlError as error:
             self._refuse(error)
+        except Exception:  # the request's root: whoever asks is told, and the fault is
+            self._refuse(FnctlError("the request could not be answered, by a fault of fnctl's own", code="internal"))
+            raise
         else:
             self._answer(reply)
 
@@ -247,7 +253,9 @@ def looking_up(acceptor: Acceptor | None, stored: Stored, head: RequestHead) -> 
     return produce
 
 
-def publishing(acceptor: Acceptor | None, head: RequestHead, raw: bytes) -> Callable[[bytes], Awaitable[Reply]]:
+def publishing(
+    acceptor: Acceptor | None, routed: Events, head: RequestHead, raw: bytes
+) -> Callable[[bytes], Awaitable[Reply]]:
     """Makes the reply to an event for the bus."""
 
     async def produce(body: bytes) -> Reply:
@@ -255,7 +263,7 @@ def publishing(acceptor: Acceptor | None, head: RequestHead, raw: bytes) -> Call
             raise NotFound("no event bus is served here", hint="`fnctl run` serves one")
         if head.method != b"POST":
             raise MethodNotAllowed(f"{head.method.decode()} is not allowed here", ("POST",))
-        calls = await acceptor.publish(field_lines(raw), body)
+        calls = await acceptor.publish(field_lines(raw), body, routed.caller)
         id = calls[0][1] if calls else ""
         said = {"calls": [{"function": function, "id": call} for function, call in calls]}
         return Reply(202, JSON, as_json(said), id)
@@ -271,7 +279,7 @@ class _NoQueues:
 
 
 def at_queues(acceptor: Acceptor | None, queued: Queued, head: RequestHead, raw: bytes) -> Asking:
-    return _NoQueues() if acceptor is None else acceptor.asking(queued.path, head, raw)
+    return _NoQueues() if acceptor is None else acceptor.asking(queued, head, raw)
 
 
 def field_lines(raw: bytes) -> list[tuple[str, str]]:

@@ -61,7 +61,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Where events for the project's bus are published."""
+    """Where events for the project's bus are published. `caller`: as with Aws."""
+
+    caller: Function | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,11 @@ class FlowRun:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Named queues: `/_fnctl/queues/NAME`, and the API of SQS below `/_fnctl/sqs`. `path`: which of them."""
+    """Named queues: `/_fnctl/queues/NAME`, and the API of SQS below `/_fnctl/sqs`. `path`: which of them; `caller`: as
+    with Aws."""
 
     path: str
+    caller: Function | None = None
 
 
 Found = Match | Redirect | Index | Stored | Events | Queued | Flow | FlowRun | Health | Aws | Begin

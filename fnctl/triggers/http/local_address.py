@@ -9,14 +9,16 @@ http://fnctl.internal/NAME/…          the same
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from fnctl.dispatch import chain
 from fnctl.dispatch.invocation import Invocation, Invocations
-from fnctl.errors import Forbidden, NotFound
-from fnctl.model import INSIDE, Function, SiteKey
+from fnctl.errors import NotFound
+from fnctl.model import INSIDE, SiteKey
 from fnctl.sandbox.connection import Sandboxed
-from fnctl.triggers.http.found import Aws, Begin, Found, Match
+from fnctl.triggers.http.found import Aws, Begin, Events, Flow, Found, Match, Queued
 from fnctl.triggers.http.lambda_api import INVOKE, LambdaInvoke
+from fnctl.triggers.http.permission import check
 from fnctl.triggers.http.routes import Routes
 
 _DOT = f".{INSIDE}".encode()
@@ -48,7 +50,8 @@ class Caller:
         self._connections -= 1
 
     def match(self, host: bytes, method: bytes, target: bytes) -> Found:
-        """Raises as Routes does, and Forbidden where the caller may not call that function."""
+        """Raises as Routes does, and Forbidden where the caller may not call that function or begin that workflow. What
+        the rest of a request has to say first (which queue, which execution) is checked by whoever reads that."""
         name = host.partition(b":")[0].rstrip(b".").lower()
         if target.startswith(_DURABLE):
             return Aws(target, self._sandboxed.id, self._sandboxed.function)
@@ -59,14 +62,15 @@ class Caller:
         else:
             found = self._routes.match_by_name(host, method, target, trusted=False)
         caller = self._sandboxed.function
-        if isinstance(found, Match | Begin) and caller is not None and not _may(caller, found.function):
-            raise Forbidden(
-                f"{caller.name} is not allowed to call {found.function.name}",
-                hint=f"add it to `calls` of {caller.name} in fnctl.yaml",
-            )
+        if isinstance(found, Match | Begin):
+            check(caller, found.function.name)
+        elif isinstance(found, Flow):
+            check(caller, f"workflow/{found.name}", "begin")
         if isinstance(found, Begin) and api is not None:
             return Aws(target, self._sandboxed.id, caller)
-        return found if not isinstance(found, Aws) else Aws(found.target, self._sandboxed.id, caller)
+        if isinstance(found, Aws):
+            return Aws(found.target, self._sandboxed.id, caller)
+        return replace(found, caller=caller) if isinstance(found, Events | Queued) else found
 
     def _whole(self, name: str, target: bytes) -> Match | Begin:
         function = self._routes.function(name)
@@ -109,10 +113,6 @@ class Caller:
         if re.search(rb"(?i)(^|\r\n)traceparent:", forward) is None:
             lines += b"Traceparent: %b\r\n" % chain.traceparent(parent).encode()
         return lines
-
-
-def _may(caller: Function, called: Function) -> bool:
-    return caller.calls is None or called.name in caller.calls
 
 
 def _plain(name: bytes) -> str:

@@ -19,7 +19,7 @@ def serving(
         case Stored():
             return Deferral(gateway, client, head, deferral.looking_up(acceptor, routed, head))
         case Events():
-            return Deferral(gateway, client, head, deferral.publishing(acceptor, head, raw))
+            return Deferral(gateway, client, head, deferral.publishing(acceptor, routed, head, raw))
         case Flow():
             return Deferral(gateway, client, head, workflow_routes.beginning(acceptor, routed, head))
         case FlowRun():

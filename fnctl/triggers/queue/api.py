@@ -11,9 +11,11 @@ from typing import Any
 
 from fnctl.clock import Clock
 from fnctl.errors import TooLarge, UsageError
+from fnctl.model import Function
 from fnctl.store.port import Counts, Queues
 from fnctl.triggers.http.deferral import BODY_BYTES, JSON, Reply, as_json, field_lines
 from fnctl.triggers.http.found import MethodNotAllowed
+from fnctl.triggers.http.permission import check
 from fnctl.triggers.http.schedule_headers import when_of
 from fnctl.triggers.queue.letter import Letter, stored_as
 from fnctl.triggers.queue.named import NamedQueues
@@ -34,15 +36,19 @@ class QueueRequest:
         path: str,
         method: bytes,
         raw: bytes,
+        caller: Function | None = None,
     ) -> None:
+        """`caller`: the function that asks; None: somebody outside."""
         self._named = named
         self._clock = clock
         self._queues = queues
         self._name = path.removeprefix(PATH)
         self._method = method
         self._raw = raw
+        self._caller = caller
 
     async def reply(self, body: bytes) -> Reply:
+        check(self._caller, f"queue/{self._name}", "use")
         if self._method == b"POST":
             return await self._send(body)
         if self._method in (b"GET", b"HEAD"):

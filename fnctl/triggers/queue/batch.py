@@ -127,7 +127,7 @@ def read_handle(text: str) -> tuple[str, str, int] | None:
     """(queue, id, epoch); None where it is no handle."""
     try:
         queue, id, epoch = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
-        return queue, id, int(epoch)
+        return (queue, id, int(epoch)) if len(epoch) < 10 else None
     except ValueError:
         return None
 

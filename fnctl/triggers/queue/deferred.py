@@ -22,6 +22,7 @@ from fnctl.tasks import Tasks
 from fnctl.triggers.event.bus import Bus
 from fnctl.triggers.http.call import NOW, CallRequest, When
 from fnctl.triggers.http.deferral import Asking, Told, field_lines
+from fnctl.triggers.http.found import Queued
 from fnctl.triggers.http.head import RequestHead
 from fnctl.triggers.http.workflow_routes import Flows
 from fnctl.triggers.queue.api import QueueRequest
@@ -240,15 +241,18 @@ class Deferred:
             both = asyncio.ensure_future(self._store.queues.put_and_lease([message], rule.backlog, now, until))
             both.add_done_callback(partial(_put_and_leased, lane, told))
 
-    async def publish(self, headers: Sequence[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
+    async def publish(
+        self, headers: Sequence[tuple[str, str]], body: bytes, caller: Function | None = None
+    ) -> list[tuple[str, str]]:
         """Accept a call for each function that asks for the event (or for one of a batch): its name, the call's id."""
-        return await self.bus.publish(headers, body)
+        return await self.bus.publish(headers, body, caller)
 
-    def asking(self, path: str, head: RequestHead, raw: bytes) -> Asking:
+    def asking(self, queued: Queued, head: RequestHead, raw: bytes) -> Asking:
         """A request to the named queues, by HTTP or by the API of SQS."""
-        if path.startswith(SQS):
-            return SqsRequest(self.named, self._clock, self._store.queues, head.fields.host, field_lines(raw))
-        return QueueRequest(self.named, self._clock, self._store.queues, path, head.method, raw)
+        queues, caller = self._store.queues, queued.caller
+        if queued.path.startswith(SQS):
+            return SqsRequest(self.named, self._clock, queues, head.fields.host, field_lines(raw), caller)
+        return QueueRequest(self.named, self._clock, queues, queued.path, head.method, raw, caller)
 
     def token(self, id: str) -> str:
         """What its caller shows to see the result: an id can be guessed, this cannot."""

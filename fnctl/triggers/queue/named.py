@@ -208,31 +208,38 @@ class NamedQueues:
                 self.kick(stored_as(queue))
 
     async def delete(self, queue: str, id: str, epoch: int) -> bool:
-        """A message is done with. False: its receiver's time was over, and somebody else may have it."""
-        now = self._clock.now()
-        (done,) = await self._queues.settle([Settlement(id, epoch, MessageState.DONE, now, keep=False)])
+        """A message is done with. False: its receiver's time was over, and somebody else may have it; or it is of
+        another queue: what is shown for it can be made up."""
+        now, stored = self._clock.now(), stored_as(queue)
+        (done,) = await self._queues.settle([Settlement(id, epoch, MessageState.DONE, now, keep=False, queue=stored)])
         if done:
-            self.kick(stored_as(queue))  # the next of its group
+            self.kick(stored)  # the next of its group
             return True
         known = await self._queues.find(id)
-        if known is not None and known.state is MessageState.WAITING and known.attempts == epoch:
+        if (
+            known is not None
+            and known.queue == stored
+            and known.state is MessageState.WAITING
+            and known.attempts == epoch
+        ):
             return await self._queues.cancel(id, now) is MessageState.CANCELLED  # nobody had it since
         return False
 
-    async def is_open(self, id: str) -> bool:
-        """Whether a message waits or is somebody's."""
+    async def is_open(self, queue: str, id: str) -> bool:
+        """Whether a message waits in this queue, or is somebody's."""
         known = await self._queues.find(id)
-        return known is not None and known.state not in ENDED
+        return known is not None and known.queue == stored_as(queue) and known.state not in ENDED
 
     async def change_visibility(self, queue: str, id: str, epoch: int, visible_s: float) -> bool:
-        """False: its receiver's time was over."""
-        now = self._clock.now()
+        """False: its receiver's time was over, or it is of another queue."""
+        now, stored = self._clock.now(), stored_as(queue)
         if visible_s <= 0:
-            (given,) = await self._queues.settle([Settlement(id, epoch, MessageState.WAITING, now, due=now)])
-            self.kick(stored_as(queue))
+            word = Settlement(id, epoch, MessageState.WAITING, now, due=now, queue=stored)
+            (given,) = await self._queues.settle([word])
+            self.kick(stored)
             return given
         self._clock.call_at(now + visible_s, self._lapse)
-        return await self._queues.extend(id, epoch, now + visible_s)
+        return await self._queues.extend(id, epoch, now + visible_s, stored)
 
     # -- the dead --------------------------------------------------------------------------------------------------
 

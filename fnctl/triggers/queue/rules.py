@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 
 from fnctl.config.problems import did_you_mean
@@ -33,6 +33,11 @@ class QueueRules:
 
     def all(self) -> dict[str, Queue]:
         return {**self._made, **{queue.name: queue for queue in self._declared()}}
+
+    @property
+    def made(self) -> Mapping[str, Queue]:
+        """Those that somebody made by the API."""
+        return self._made
 
     def find(self, name: str) -> Queue | None:
         return self.all().get(name)

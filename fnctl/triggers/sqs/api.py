@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fnctl.clock import Clock
-from fnctl.errors import FnctlError, QueueFull
+from fnctl.errors import FnctlError, Forbidden, QueueFull
+from fnctl.model import Function
 from fnctl.store.port import Queues
 from fnctl.triggers.http.deferral import Reply
 from fnctl.triggers.queue.named import NamedQueues
@@ -30,10 +31,17 @@ class SqsRequest:
     """(deferral.Asking) `presence` ends a long poll whose client is gone."""
 
     def __init__(
-        self, named: NamedQueues, clock: Clock, queues: Queues, host: bytes, fields: Sequence[tuple[str, str]]
+        self,
+        named: NamedQueues,
+        clock: Clock,
+        queues: Queues,
+        host: bytes,
+        fields: Sequence[tuple[str, str]],
+        caller: Function | None = None,
     ) -> None:
+        """`caller`: the function that asks; None: somebody outside."""
         self.presence = Presence()
-        on_queues = QueueActions(named, queues, clock, host.decode("latin-1") or "localhost")
+        on_queues = QueueActions(named, queues, clock, host.decode("latin-1") or "localhost", caller)
         on_messages = MessageActions(named, on_queues, clock, self.presence)
         self._actions: dict[str, Action] = {
             "CreateQueue": on_queues.create_queue,
@@ -61,6 +69,8 @@ class SqsRequest:
             return Reply(*error_reply(error), "")
         except NoQueue as error:  # deleted while it was on its way
             return Reply(*error_reply(SqsError("QueueDoesNotExist", error.message)), "")
+        except Forbidden as error:
+            return Reply(*error_reply(SqsError("AccessDenied", error.message, status=403)), "")
         except QueueFull as error:
             return Reply(*error_reply(SqsError("RequestThrottled", error.message, status=429)), "")
         except FnctlError as error:

@@ -82,7 +82,11 @@ class MessageActions:
     async def delete_message(self, said: Mapping[str, Any]) -> dict[str, Any]:
         rule = self._queues.rule(said)
         id, epoch = _handle(rule.name, said)
-        if not await self._named.delete(rule.name, id, epoch) and rule.fifo and await self._named.is_open(id):
+        if (
+            not await self._named.delete(rule.name, id, epoch)
+            and rule.fifo
+            and await self._named.is_open(rule.name, id)
+        ):
             raise invalid("ReceiptHandle", "The receipt handle has expired")
         return {}
 

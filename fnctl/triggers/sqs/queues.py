@@ -10,15 +10,17 @@ from typing import Any
 
 from fnctl.clock import Clock
 from fnctl.config.kinds import QUEUE_PATTERN
-from fnctl.model import Queue
+from fnctl.model import Function, Queue
 from fnctl.store.port import Counts, MessageState, Queues
 from fnctl.triggers.http.deferral import BODY_BYTES
+from fnctl.triggers.http.permission import check, may
 from fnctl.triggers.queue.batch import ACCOUNT, arn
 from fnctl.triggers.queue.letter import stored_as
 from fnctl.triggers.queue.named import VISIBILITY_S, NamedQueues
 from fnctl.triggers.sqs.aws_json import SqsError, invalid, number, text, wanted
 
 PATH = "/_fnctl/sqs"
+MOST_MADE = 1000  # queues by CreateQueue: their rules are held in memory
 _WEEKS_S = 1_209_600
 # What can be set of a queue and has no meaning here: nothing is encrypted or shared with other accounts.
 _WITHOUT_EFFECT = frozenset(
@@ -36,13 +38,17 @@ _WITHOUT_EFFECT = frozenset(
 
 
 class QueueActions:
-    """`host`: by which the client reached us; the URLs of queues have it."""
+    """`host`: by which the client reached us; the URLs of queues have it. `caller`: the function that asks. Each raises
+    Forbidden where it may not use a queue."""
 
-    def __init__(self, named: NamedQueues, queues: Queues, clock: Clock, host: str) -> None:
+    def __init__(
+        self, named: NamedQueues, queues: Queues, clock: Clock, host: str, caller: Function | None = None
+    ) -> None:
         self._named = named
         self._queues = queues
         self._clock = clock
         self._host = host
+        self._caller = caller
 
     def rule(self, said: Mapping[str, Any]) -> Queue:
         """The queue of a request. Raises SqsError."""
@@ -50,10 +56,15 @@ class QueueActions:
         return self._rule(name)
 
     def _rule(self, name: str) -> Queue:
+        check(self._caller, f"queue/{name}", "use")
         rule = self._named.rules.find(name)
         if rule is None:
             raise SqsError("QueueDoesNotExist", "The specified queue does not exist.")
         return rule
+
+    def _mine(self) -> dict[str, Queue]:
+        """The queues that whoever asks may use."""
+        return {name: rule for name, rule in self._named.rules.all().items() if may(self._caller, f"queue/{name}")}
 
     def _url(self, name: str) -> str:
         return f"http://{self._host}{PATH}/{ACCOUNT}/{name}"
@@ -62,9 +73,12 @@ class QueueActions:
         name = text(said, "QueueName")
         if not re.fullmatch(QUEUE_PATTERN, name) or len(name) > 80:
             raise invalid("QueueName", "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80")
+        check(self._caller, f"queue/{name}", "use")
         attributes = said.get("Attributes") or {}
         known = self._named.rules.find(name)
         if known is None:
+            if len(self._named.rules.made) >= MOST_MADE:
+                raise SqsError("OverLimit", f"There are {MOST_MADE} queues made by CreateQueue already.", status=403)
             made = self._changed(Queue(name, receives=None), attributes)
             await self._named.rules.make(made, self._clock.now())
         elif not self._named.rules.is_declared(name) and self._changed(known, attributes) != known:
@@ -77,7 +91,7 @@ class QueueActions:
     async def list_queues(self, said: Mapping[str, Any]) -> dict[str, Any]:
         prefix, most = text(said, "QueueNamePrefix", ""), number(said, "MaxResults", 1, 1000, 1000)
         after = text(said, "NextToken", "")
-        names = sorted(name for name in self._named.rules.all() if name.startswith(prefix) and name > after)
+        names = sorted(name for name in self._mine() if name.startswith(prefix) and name > after)
         found: dict[str, Any] = {"QueueUrls": [self._url(name) for name in names[:most]]}
         if most is not None and len(names) > most:
             found["NextToken"] = names[most - 1]
@@ -85,7 +99,7 @@ class QueueActions:
 
     async def list_dead_letter_source_queues(self, said: Mapping[str, Any]) -> dict[str, Any]:
         target = self.rule(said).name
-        sources = [each.name for each in self._named.rules.all().values() if each.dead_letters == target]
+        sources = [name for name, each in self._mine().items() if each.dead_letters == target]
         return {"queueUrls": [self._url(name) for name in sorted(sources)]}
 
     async def get_queue_attributes(self, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +176,7 @@ class QueueActions:
             raise invalid("RedrivePolicy", "Must be JSON with deadLetterTargetArn and maxReceiveCount") from error
         if not 1 <= receives <= 1000:
             raise invalid("RedrivePolicy", "maxReceiveCount must be between 1 and 1000")
+        check(self._caller, f"queue/{target}", "use")
         if self._named.rules.find(target) is None or target == rule.name:
             raise invalid("RedrivePolicy", f"Dead letter target does not exist: {target}")
         return replace(rule, receives=receives, dead_letters=target)

@@ -17,6 +17,7 @@ from fnctl.store.port import StoreUnavailable
 from fnctl.triggers.http.call import Answer, CallRequest, When
 from fnctl.triggers.http.deferral import Acceptor, Reply
 from fnctl.triggers.http.durable import Asked
+from fnctl.triggers.http.permission import check
 from fnctl.workflow.durable import arn as names
 from fnctl.workflow.durable import history
 from fnctl.workflow.durable.checkpoint_rules import Invalid
@@ -30,6 +31,7 @@ INPUT_BYTES = 6 << 20
 LATER_BYTES = 1 << 20
 EVENTS = 1000  # of a page
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _VERSION = b"X-Amz-Executed-Version: $LATEST\r\n"
 _JSON = b"Content-Type: application/json\r\n"
 
@@ -79,6 +81,7 @@ class Api:
 
     async def _invoke(self, asked: Asked, name: str) -> Reply:
         function = self._function(names.function_of(name))
+        check(asked.caller, function.name)
         later = asked.headers.get("x-amz-invocation-type", "RequestResponse") == "Event"
         if function.durable is None:
             return await self._plain(function, input_of(asked.body), later=later)
@@ -165,12 +168,12 @@ class Api:
     async def _seen(self, asked: Asked, arn: str) -> Execution:
         """An execution that whoever asks may see: from a sandbox, those of functions that its own may call."""
         state = await self._executions.find(arn)
-        _may(asked, state.function)
+        _may_see(asked, state.function)
         return state
 
     async def _list(self, asked: Asked, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         self._function(name)
-        _may(asked, name)
+        _may_see(asked, name)
         statuses = parse_qs(asked.target.partition("?")[2]).get("Statuses")
         named = query.get("DurableExecutionName")
         rows = [
@@ -183,7 +186,7 @@ class Api:
         ]
         if query.get("ReverseOrder") != "true":
             rows.reverse()
-        first, limit = int(query.get("Marker") or 0), _count(query, EVENTS)
+        first, limit = _marker(query), _count(query, EVENTS)
         shown = [
             {
                 "DurableExecutionArn": names.execution_arn(row.of, row.name, row.id),
@@ -218,19 +221,14 @@ def input_of(body: bytes) -> str:
     text = body.decode("utf-8", "replace") or "{}"
     try:
         json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the payload is not JSON: {error}") from error
     return text
 
 
-def _may(asked: Asked, function: str) -> None:
-    caller = asked.caller
-    if asked.instance is None or caller is None or function == caller.name:
-        return
-    if caller.calls is not None and function not in caller.calls:
-        raise Forbidden(
-            f"{caller.name} is not allowed to see executions of {function}", hint=f"add it to `calls` of {caller.name}"
-        )
+def _may_see(asked: Asked, function: str) -> None:
+    if asked.caller is None or function != asked.caller.name:
+        check(asked.caller, function, "see executions of")
 
 
 def _execution(state: Execution) -> dict[str, Any]:
@@ -251,7 +249,7 @@ def _execution(state: Execution) -> dict[str, Any]:
 
 def _history(state: Execution, query: Mapping[str, str]) -> dict[str, Any]:
     events = state.history if query.get("ReverseOrder") != "true" else state.history[::-1]
-    first, limit = int(query.get("Marker") or 0), _count(query, EVENTS)
+    first, limit = _marker(query), _count(query, EVENTS)
     shown = events[first : first + limit]
     if query.get("IncludeExecutionData") != "true":
         shown = [history.without_data(each) for each in shown]
@@ -262,9 +260,16 @@ def _next(marker: str | None) -> dict[str, str]:
     return {} if marker is None else {"NextMarker": marker}
 
 
+def _marker(query: Mapping[str, str]) -> int:
+    text = query.get("Marker") or "0"
+    if not _NUMBER.fullmatch(text):
+        raise Invalid(f"no page begins at {text[:40]!r}")
+    return int(text)
+
+
 def _count(query: Mapping[str, str], most: int) -> int:
     text = query.get("MaxItems", "")
-    return min(most, int(text)) if text.isdigit() and int(text) else most
+    return min(most, int(text) or most) if _NUMBER.fullmatch(text) else most
 
 
 def _field(state: Execution, key: str, otherwise: str = "") -> str:
@@ -274,7 +279,7 @@ def _field(state: Execution, key: str, otherwise: str = "") -> str:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         said = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the body is not JSON: {error}") from error
     if not isinstance(said, dict):
         raise Invalid("the body is not a JSON object")

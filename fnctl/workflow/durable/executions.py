@@ -6,6 +6,7 @@ All state is in their logs: another process would make of them what this one doe
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -260,7 +261,7 @@ class Executions:
         _, tail = self._writing(arn, instance)
         if not token or token != tail.state.token:
             raise InvalidToken
-        if marker and not marker.isdigit():
+        if marker and not re.fullmatch(r"[0-9]{1,9}", marker):
             raise Invalid(f"no page begins at {marker[:40]!r}")
         await tail.settled()
         return one.page(tail.state, int(marker or 0), max(1, min(limit, one.PAGE_ITEMS)))

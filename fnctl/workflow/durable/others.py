@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from fnctl.model import Function
 from fnctl.triggers.http.call import Answer
+from fnctl.triggers.http.permission import may
 from fnctl.triggers.queue.outcome import NOT_BEGUN
 from fnctl.workflow.durable import arn as names
 from fnctl.workflow.durable import invocation as one
@@ -83,8 +84,9 @@ class Others:
         elif function is None:
             error = {"ErrorType": "ResourceNotFoundException", "ErrorMessage": f"Function not found: {target}"}
             await self._answer(held.id, id, "FAILED", None, error)
-        elif caller is not None and caller.calls is not None and target not in caller.calls:
-            error = {"ErrorType": "AccessDeniedException", "ErrorMessage": f"{caller.name} may not call {target}"}
+        elif not may(caller, target):
+            said = f"{state.function} may not call {target}"
+            error = {"ErrorType": "AccessDeniedException", "ErrorMessage": said}
             await self._answer(held.id, id, "FAILED", None, error)
         elif function.durable is not None and id in state.children:
             child = names.run_of(state.children[id])

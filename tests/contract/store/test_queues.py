@@ -98,6 +98,21 @@ def test_a_word_under_an_old_lease_is_void(opened: OpenStore) -> None:
     asyncio.run(story())
 
 
+def test_a_word_for_a_message_of_another_queue_is_void(opened: OpenStore) -> None:
+    """Ids and epochs can be guessed: whoever may use one queue must not settle what is in another."""
+
+    async def story() -> None:
+        async with opened() as store:
+            await store.queues.put([message("a")])
+            (held,) = await store.queues.lease("q", 1, NOW, NOW + 5)
+            assert await store.queues.settle([Settlement("a", held.epoch, DONE, NOW, queue="other")]) == [False]
+            assert not await store.queues.extend("a", held.epoch, NOW + 60, "other")
+            assert await store.queues.extend("a", held.epoch, NOW + 60, "q")
+            assert await store.queues.settle([Settlement("a", held.epoch, DONE, NOW, queue="q")]) == [True]
+
+    asyncio.run(story())
+
+
 def test_another_attempt_waits_for_its_time_and_one_that_did_not_count_is_given_back(opened: OpenStore) -> None:
     async def story() -> None:
         async with opened() as store:
