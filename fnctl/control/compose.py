@@ -38,7 +38,7 @@ from fnctl.progress import Progress
 from fnctl.triggers.http.auth import Gate
 from fnctl.triggers.http.exposure import UNEXPOSED, Exposure
 from fnctl.triggers.http.gateway import Gateway
-from fnctl.triggers.http.limits import Limits, clients_within
+from fnctl.triggers.http.limits import Limits, clients_within, inside_within
 from fnctl.triggers.http.routes import Routes
 from fnctl.triggers.http.upstream import upstream_factory
 
@@ -120,10 +120,11 @@ class Stack:
         self._keys = KeyFile(self.run.paths.keys)
         self._gate = Gate(self._keys.keyring())
         self.later = self._later(shared_store(prepared.project)) if settings.later else None
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.gateway = Gateway(
             self.run.invocations,
             self.routes,
-            Limits(clients=clients_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.max_clients)),
+            Limits(clients=clients_within(files, settings.max_clients), inside=inside_within(files)),
             gate=self._gate,
             exposure=settings.exposure,
             acceptor=self.later.calls if self.later else None,

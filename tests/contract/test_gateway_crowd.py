@@ -164,6 +164,29 @@ def test_bodies_that_wait_for_their_rest_are_held_within_a_bound(folder: Path) -
     play(folder, scene, Limits(held_bytes=100_000))
 
 
+def test_bodies_that_are_needed_whole_are_held_within_the_same_bound(folder: Path) -> None:
+    """A call that is accepted for later: more of it than is held ahead of a request that is passed on."""
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), answering(HELLO))
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nPrefer: respond-async\r\nContent-Length: 300000\r\n\r\n"
+        with crowd() as there:
+            first = await there.connect(made.port, head)
+            await asyncio.get_running_loop().sock_sendall(first, b"x" * 299_999)
+            await until(lambda: made.gateway.held == 299_999)
+            second = await there.connect(made.port, head)
+            with contextlib.suppress(ConnectionError):  # it may have been told before all is sent
+                await asyncio.get_running_loop().sock_sendall(second, b"x" * 299_999)
+            line, fields, body = split(await answer(second))
+            assert (line, fields[b"retry-after"]) == (b"HTTP/1.1 503 Service Unavailable", b"1")
+            assert b"too_many_bodies" in body
+            first.sendall(b"x")
+            assert (await answer(first)).startswith(b"HTTP/1.1 202 ")
+            await until(lambda: made.gateway.held == 0)
+
+    play(folder, scene, Limits(held_bytes=400_000))
+
+
 class Waiting:
     def __init__(self, rank: tuple[int, float] | None) -> None:
         self.rank = rank

@@ -76,6 +76,7 @@ class Accepting(TakenWhole):
             self._refuse(error)
         else:  # a fault of ours: the client can tell by losing the connection
             self._done = True
+            self._let_go()
             self._client.finished(False)
             raise error or AssertionError("neither accepted nor refused")
 

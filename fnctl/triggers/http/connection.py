@@ -68,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
         "_stem_match",
         "_tap",
         "_transport",
+        "bodies",
         "closing",
         "exchange",
         "phase",
@@ -87,6 +88,7 @@ class ClientConnection(asyncio.Protocol):
         `caller`: it comes from inside a sandbox."""
         self._gate = gate
         self._caller = caller
+        self.bodies = gateway.bodies if caller is None else caller.bodies
         self._acceptor = acceptor
         self._exposure = exposure or Exposure()
         self._peer = b""
@@ -230,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
         if self._tap is not None:
             self._tap.whole()
         if self._incoming is not None:
-            self._gateway.held -= self._incoming.counted
+            self.bodies.give(self._incoming.counted)
             self._incoming.counted = 0
 
     def _begin(self, data: bytes, end: int) -> int:
@@ -346,9 +348,8 @@ class ClientConnection(asyncio.Protocol):
                 self._life.expect(self._gateway.limits.body_idle_s)
             if self._tap is not None:
                 self._tap.partial(len(data))
-            self._gateway.held += len(wire)
             incoming.counted += len(wire)
-            if self._gateway.held > self._gateway.limits.held_bytes:
+            if not self.bodies.take(len(wire)):
                 self.refuse_body(TooManyBodies())
                 return
         if incoming.behind and self.unread and self._tap is not None:

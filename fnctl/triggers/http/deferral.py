@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fnctl.errors import FnctlError, NotFound, TooLarge
 from fnctl.model import Function
+from fnctl.triggers.http.bodies import Bodies
 from fnctl.triggers.http.body import ChunkedBody
 from fnctl.triggers.http.call import CallRequest, When
 from fnctl.triggers.http.found import Events, MethodNotAllowed, Queued, Stored
 from fnctl.triggers.http.head import CHUNKED, RequestHead
-from fnctl.triggers.http.refusal import REASONS, error_body, error_headers
+from fnctl.triggers.http.refusal import REASONS, TooManyBodies, error_body, error_headers
 from fnctl.triggers.http.render import CLOSE, KEEP_ALIVE, answer_head, own_fields
 from fnctl.triggers.http.state import GatewayState
 
@@ -106,6 +107,11 @@ class Client(Protocol):
 
     closing: bool
 
+    @property
+    def bodies(self) -> Bodies:
+        """Where the bytes of its bodies are counted."""
+        ...
+
     def write(self, data: bytes) -> None: ...
 
     def finished(self, clean: bool) -> None: ...
@@ -118,8 +124,9 @@ class TakenWhole:
     tunnelling = False
     body_bytes: int | None = None  # None: what all functions take
     _most = BODY_BYTES
-    _body: tuple[bytes, ...] = ()
+    _body: list[bytes] | None = None
     _size = 0
+    _counted = 0  # bytes of the body, among those that the gateway holds
     _ended = False
     _done = False
 
@@ -141,7 +148,13 @@ class TakenWhole:
             self.refuse(_too_large(self._most))
             return
         if data:
-            self._body = (*self._body, data)
+            self._body = self._body or []
+            self._body.append(data)
+        if not ended or self._counted:  # one that came whole costs no more than its connection does
+            self._counted += len(data)
+            if not self._client.bodies.take(len(data)):
+                self.refuse(TooManyBodies())
+                return
         if ended:
             self._ended = True
             self._go()
@@ -152,6 +165,7 @@ class TakenWhole:
 
     def abandon(self) -> None:
         self._done = True
+        self._let_go()
         self.drain()
         self._client.finished(True)
 
@@ -165,12 +179,18 @@ class TakenWhole:
         pass
 
     def _whole(self) -> bytes:
-        body = b"".join(self._body)
+        body = b"".join(self._body or ())
         if self._head.fields.length == CHUNKED:
             body, _ = ChunkedBody().feed(body)
         if len(body) > self._most:
             raise _too_large(self._most)
         return body
+
+    def _let_go(self) -> None:
+        """Its body is not held any more."""
+        self._body = None
+        self._client.bodies.give(self._counted)
+        self._counted = 0
 
     def _refuse(self, error: FnctlError) -> None:
         assert error.http_status in REASONS
@@ -181,6 +201,7 @@ class TakenWhole:
         if self._done:
             return
         self._done = True
+        self._let_go()
         client, head = self._client, self._head
         connection = CLOSE if client.closing else b"" if head.http_1_1 else KEEP_ALIVE
         own = own_fields(reply.id.encode(), b"", connection)
@@ -203,9 +224,12 @@ class Deferral(TakenWhole):
         produce: Callable[[bytes], Awaitable[Reply]],
         presence: Presence | None = None,
         most: int = BODY_BYTES,
+        lasting: bool = False,
     ) -> None:
-        """`presence`: of the client, for who lets it wait. `most`: bytes of the body, which is kept whole."""
+        """`presence`: of the client, for who lets it wait. `most`: bytes of the body, which is kept whole. `lasting`:
+        the answer may take for ever, and whoever makes it bounds what it keeps of the body."""
         super().__init__(gateway, client, head)
+        self._lasting = lasting
         if most > BODY_BYTES:
             self.body_bytes = self._most = most
         self._presence = presence
@@ -220,7 +244,10 @@ class Deferral(TakenWhole):
 
     async def _run(self) -> None:
         try:
-            reply = await self._produce(self._whole())
+            body = self._whole()
+            if self._lasting:
+                self._let_go()
+            reply = await self._produce(body)
         except FnctlError as error:
             self._refuse(error)
         except Exception:  # the request's root: whoever asks is told, and the fault is

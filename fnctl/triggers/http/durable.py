@@ -75,7 +75,7 @@ def beginning(
 def _deferral(
     gateway: GatewayState, client: Client, head: RequestHead, produce: Callable[[bytes], Awaitable[Reply]]
 ) -> Deferral:
-    return Deferral(gateway, client, head, produce, most=BODY_BYTES)
+    return Deferral(gateway, client, head, produce, most=BODY_BYTES, lasting=True)
 
 
 def _nothing() -> FnctlError:

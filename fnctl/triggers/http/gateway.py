@@ -71,8 +71,8 @@ class Gateway:
 
     @property
     def held(self) -> int:
-        """Bytes of bodies whose requests wait for the rest of them."""
-        return self._gateway.held
+        """Bytes of bodies whose requests wait for the rest of them, or are needed whole."""
+        return self._gateway.bodies.held + self._gateway.inside.bodies.held
 
     def clients_row(self) -> dict[str, int]:
         """Over TCP: how many there are, may be, and how many were ended or refused for want of a place."""
@@ -106,7 +106,7 @@ class Gateway:
         """For the connections that one instance's code makes to call functions. Nobody has to show a credential there:
         who calls is known."""
         gateway, acceptor = self._gateway, self._acceptor
-        caller = Caller(sandboxed, self.routes, gateway.invocations)
+        caller = Caller(sandboxed, self.routes, gateway)
         return lambda: ClientConnection(gateway, caller.match, None, None, acceptor, caller)
 
     async def drain(self, timeout_s: float) -> bool:

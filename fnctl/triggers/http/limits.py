@@ -8,6 +8,7 @@ from fnctl.triggers.http.exposure import is_loopback
 
 KIB = 1024
 MIB = 1024 * KIB
+INSIDE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,15 @@ class Limits:
     hold_bytes: int = 64 * KIB
     # A chunked body has no announced end and may be a conversation: it is held no longer than this.
     hold_s: float = 0.2
-    held_bytes: int = 256 * MIB  # of all that is held so, of all clients together (503)
+    # Of all bodies that are held, of all clients together (503); as much again of all code in sandboxes.
+    held_bytes: int = 256 * MIB
+    held_inside_bytes: int = 64 * MIB  # of one instance's code
     signed_bytes: int = MIB  # of the body of a signed request, which is held until it is whole
     pipeline_bytes: int = 64 * KIB  # read ahead of the request that is served; past it, reading stops
     error_bytes: int = 64 * KIB  # of an agent's own error body
 
     clients: int = 16_384  # connected at once over TCP (503); idle ones make room (clients.py)
+    inside: int = INSIDE  # connections of code in sandboxes, together; a few of each instance are not counted
     requests_a_turn: int = 16  # of one connection, before the loop turns to the others
 
     head_s: float = 10.0
@@ -38,6 +42,12 @@ class Limits:
     def clients_from(self, address: str) -> int:
         """From one address. Of loopback more: all that one machine does, with some left for its other addresses."""
         return self.clients * 3 // 4 if is_loopback(address) else max(1, self.clients // 4)
+
+
+def inside_within(files: int) -> int:
+    """How many connections the code in all sandboxes can have together: half of what clients leave."""
+    files = files if files >= 0 else 1 << 20
+    return max(64, min(INSIDE, files // 8))
 
 
 def clients_within(files: int, most: int | None = None) -> int:

@@ -12,17 +12,20 @@ import re
 from dataclasses import replace
 
 from fnctl.dispatch import chain
-from fnctl.dispatch.invocation import Invocation, Invocations
+from fnctl.dispatch.invocation import Invocation
 from fnctl.errors import NotFound
 from fnctl.model import INSIDE, SiteKey
 from fnctl.sandbox.connection import Sandboxed
+from fnctl.triggers.http.bodies import Bodies
 from fnctl.triggers.http.found import Aws, Begin, Events, Flow, Found, Match, Queued
 from fnctl.triggers.http.lambda_api import INVOKE, LambdaInvoke
 from fnctl.triggers.http.permission import check
 from fnctl.triggers.http.routes import Routes
+from fnctl.triggers.http.state import GatewayState
 
 _DOT = f".{INSIDE}".encode()
 CONNECTIONS = 256  # of one instance
+OWN = 8  # of these, that it can always have, however many the others have
 _DURABLE = b"/2025-12-01/"
 _APIS = re.compile(rb"/(?:2015-03-31|2023-03-30)/functions/([^/?]+)/")
 
@@ -34,20 +37,25 @@ class NoSuchFunction(NotFound):
 class Caller:
     """Whoever calls from inside one sandbox. Known by the socket: no word from inside is needed or believed."""
 
-    def __init__(self, sandboxed: Sandboxed, routes: Routes, invocations: Invocations) -> None:
+    def __init__(self, sandboxed: Sandboxed, routes: Routes, gateway: GatewayState) -> None:
         self._sandboxed = sandboxed
         self._routes = routes
-        self._invocations = invocations
+        self._invocations = gateway.invocations
+        self._all = gateway.inside
         self._connections = 0
+        self.bodies = Bodies(gateway.limits.held_inside_bytes, self._all.bodies)
 
     def enter(self) -> bool:
         """One more connection; whether it may be."""
         self._connections += 1
-        return self._sandboxed.function is not None and self._connections <= CONNECTIONS
+        self._all.connections += 1
+        room = self._all.connections <= self._all.most or self._connections <= OWN
+        return self._sandboxed.function is not None and room and self._connections <= CONNECTIONS
 
     def leave(self) -> None:
         """One less, whether it might be or not."""
         self._connections -= 1
+        self._all.connections -= 1
 
     def match(self, host: bytes, method: bytes, target: bytes) -> Found:
         """Raises as Routes does, and Forbidden where the caller may not call that function or begin that workflow. What

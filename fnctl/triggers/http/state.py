@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fnctl.dispatch.invocation import Invocations
 from fnctl.tasks import Tasks
+from fnctl.triggers.http.bodies import Bodies
 from fnctl.triggers.http.clients import Clients
 from fnctl.triggers.http.limits import Limits
 from fnctl.triggers.http.slowlane import SlowLane
@@ -40,6 +41,15 @@ class Guarded(Protocol):
         ...
 
 
+class Inside:
+    """What all code in sandboxes has of the gateway together; none of it is taken from clients outside."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.most = limits.inside
+        self.connections = 0
+        self.bodies = Bodies(limits.held_bytes)
+
+
 class GatewayState:
     """Plain attributes: they are read on every request."""
 
@@ -50,7 +60,8 @@ class GatewayState:
         self.connections: set[Guarded] = set()
         self.clients = Clients(limits)
         self.slow = SlowLane()
-        self.held = 0  # bytes of bodies whose requests are not admitted yet
+        self.bodies = Bodies(limits.held_bytes)  # of clients outside
+        self.inside = Inside(limits)
         self.draining = False
         self.closing = False  # what is still on its way is cut off
         self.requests = 0  # heads that were parsed, whatever came of them
