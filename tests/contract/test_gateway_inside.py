@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnctl.model import Function
 from fnctl.triggers.http.inside import CONNECTIONS, OWN
+
+from fnctl.model import Function
 from fnctl.triggers.http.limits import Limits, inside_within
 from tests.contract.gateway_stage import HELLO, Stage, answering, app, closing, play, split, talk
 from tests.support.turning import until
