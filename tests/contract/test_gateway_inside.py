@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnctl.triggers.http.inside import CONNECTIONS, OWN
-
 from fnctl.model import Function
 from fnctl.triggers.http.limits import Limits, inside_within
+from fnctl.triggers.http.local_address import CONNECTIONS, OWN
 from tests.contract.gateway_stage import HELLO, Stage, answering, app, closing, play, split, talk
 from tests.support.turning import until
 
