@@ -20,11 +20,13 @@ from fnctl.builder import tree
 from fnctl.builder.bundle import is_derived
 from fnctl.builder.tree import Entry
 from fnctl.engine.port import LABEL, LABEL_DIGEST, LABEL_FUNCTION, LABEL_ROLE
-from fnctl.model import Bundle, Function, RuntimeSpec
+from fnctl.model import Bundle, Function, Model, RuntimeSpec
 
 APP = "fn/app"
 PORT = 8080
 _YEAR_S = 365 * 24 * 3600
+# Gives each call a process of its own, where there is no host (layers/single).
+SINGLE = ("/usr/bin/perl", "/opt/fnctl/single/main.pl")
 USER = 65_532  # "nonroot" of the images that have one; the code needs no name
 
 
@@ -80,6 +82,18 @@ class Content:
             **({"payload": self.function.payload} if self.function.payload else {}),
             **({"initializer": self.function.initializer} if self.function.initializer else {}),
             **({"command": list(self.function.command)} if self.function.command else {}),
+            **self._limits(),
+        }
+
+    def _limits(self) -> dict[str, Any]:
+        """What `SINGLE` goes by. The process of a call is reached through it alone."""
+        if self.function.model is not Model.EPHEMERAL:
+            return {}
+        longest = self.function.longest_s or self.function.timeout_s
+        return {
+            "address": "127.0.0.1",
+            "idle_ms": round(self.function.idle_s * 1000),
+            "max_duration_ms": round(longest * 1000),
         }
 
     def environment(self) -> dict[str, str]:
@@ -94,7 +108,8 @@ class Content:
         }
 
     def entrypoint(self) -> list[str]:
-        return [*self.spec.agent, "--serve"]
+        serve = [*self.spec.agent, "--serve"]
+        return [*SINGLE, *serve] if self.function.model is Model.EPHEMERAL else serve
 
 
 def timestamp(seconds: int) -> str:

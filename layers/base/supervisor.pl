@@ -11,6 +11,7 @@ use warnings;
 use Config;
 
 require '/opt/fnctl/json.pl';
+require '/opt/fnctl/wipe.pl';
 
 use constant {
     PROTOCOL => 1,
@@ -168,40 +169,11 @@ sub clean {
     kill SIGKILL, -1;
     1 while reap(0);
     for my $folder (@WRITABLE) {
-        wipe($folder);
-        next unless my $left = () = entries($folder);
+        Wipe::folder($folder);
+        next unless my $left = () = Wipe::entries($folder);
         fail($state, "could not empty $folder: $left entries stay");
         leave(1);    # better no sandbox than one with another invocation's files in it
     }
-}
-
-# Empties a folder without following links and without recursion: folders inside folders are moved up to the top
-# first, so that neither depth nor the length of a path is bounded. Nobody else runs by now, so names cannot change
-# under us. Names are bytes, whatever they hold.
-sub wipe {
-    my ($top) = @_;
-    my $serial = 0;
-    my $progress = 1;
-    while ($progress) {
-        $progress = 0;
-        for my $path (map { "$top/$_" } entries($top)) {
-            if (-l $path || !-d _) { $progress = 1 if unlink $path; next }
-            chmod 0700, $path;
-            for my $inner (map { "$path/$_" } entries($path)) {
-                if (-l $inner || !-d _) { unlink $inner; next }
-                chmod 0700, $inner;    # moving a folder rewrites its `..`
-                1 while -e "$top/.wipe-" . ++$serial;
-                rename $inner, "$top/.wipe-$serial";
-            }
-            $progress = 1 if rmdir $path;
-        }
-    }
-}
-
-sub entries {
-    my ($folder) = @_;
-    opendir(my $handle, $folder) or return ();
-    return grep { $_ ne '.' && $_ ne '..' } readdir $handle;
 }
 
 # --- the system ---

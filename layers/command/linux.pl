@@ -11,18 +11,19 @@ use constant {
     IN => 1, OUT => 4,                          # epoll's
     ADD => 1, DEL => 2, MOD => 3,
     CLOEXEC => 0x80000, NONBLOCK => 0x800,      # SOCK_*, EPOLL_*, O_*: the same on both machines
-    CLOCK_MONOTONIC => 1, SIG_SETMASK => 2, SIGCHLD => 17,
+    CLOCK_MONOTONIC => 1, SIG_SETMASK => 2, SIGINT => 2, SIGTERM => 15, SIGCHLD => 17,
+    PR_SET_CHILD_SUBREAPER => 36,
     EINTR => 4, EAGAIN => 11, EPIPE => 32, ECONNRESET => 104, ECONNREFUSED => 111, EINPROGRESS => 115,
     BATCH => 64,                                # events fetched at a time
 };
 
 my %NUMBERS = (
     x86_64 => {
-        setsid => 112, sigprocmask => 14, signalfd => 289, clock_gettime => 228,
+        setsid => 112, prctl => 157, sigprocmask => 14, signalfd => 289, clock_gettime => 228,
         epoll_create => 291, epoll_ctl => 233, epoll_wait => 281, event => 'L q',
     },
     aarch64 => {
-        setsid => 157, sigprocmask => 135, signalfd => 74, clock_gettime => 113,
+        setsid => 157, prctl => 167, sigprocmask => 135, signalfd => 74, clock_gettime => 113,
         epoll_create => 20, epoll_ctl => 21, epoll_wait => 22, event => 'L x4 q',
     },
 );
@@ -81,14 +82,19 @@ sub now_ms {
     return $seconds * 1000 + $nanoseconds / 1_000_000;
 }
 
-# The end of children as a file to watch: a handler that comes between the look and the wait would be lost.
-sub child_ends {
-    my $set = 1 << SIGCHLD - 1;
+# Signals as a file to watch: a handler that comes between the look and the wait would be lost. Each is read as 128
+# bytes that begin with its number.
+sub signals {
+    my (@numbers) = @_;
+    my $set = 0;
+    $set |= 1 << $_ - 1 for @numbers;
     mask($set);
     my $number = syscall($SYS->{signalfd}, -1, pack('Q', $set), 8, CLOEXEC | NONBLOCK);
     open(my $file, '<&=', $number) or die "signalfd: $!\n";
     return $file;
 }
+
+sub child_ends { return signals(SIGCHLD) }
 
 sub mask {
     my ($set) = @_;
@@ -96,5 +102,8 @@ sub mask {
 }
 
 sub new_session { syscall($SYS->{setsid}) }
+
+# Whatever this process started, at whatever remove, becomes its child when its own parent ends.
+sub adopt { syscall($SYS->{prctl}, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 1;

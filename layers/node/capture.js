@@ -51,15 +51,15 @@ function pretend(server, port) {
   });
 }
 
-/** For shipped images: the first `listen` of an `http.Server` opens `port` on every address, whatever it asked for. */
-function redirectListen(port, take) {
+/** For shipped images: the first `listen` of an `http.Server` opens `port` at `address`, whatever it asked for. */
+function redirectListen(port, address, take) {
   const listen = net.Server.prototype.listen;
   net.Server.prototype.listen = function redirectedListen(...args) {
     if (!(this instanceof http.Server)) return listen.apply(this, args);
     net.Server.prototype.listen = listen;
     this.once('listening', () => take(this));
     const listening = args.at(-1);
-    return listen.call(this, port, '0.0.0.0', typeof listening === 'function' ? listening : undefined);
+    return listen.call(this, port, address, typeof listening === 'function' ? listening : undefined);
   };
 }
 

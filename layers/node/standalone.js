@@ -12,7 +12,9 @@ const DRAIN_MS = 10_000; // as long as `docker stop` waits
 function serve() {
   const load = JSON.parse(process.env.FNCTL_LOAD);
   delete process.env.FNCTL_LOAD;
+  delete process.env.FNCTL_PRELOAD;
   const port = Number(process.env.PORT || load.port || 8080);
+  const address = load.address ?? '0.0.0.0';
   for (const [name, value] of Object.entries(load.env ?? {})) process.env[name] ??= value;
   process.env.PORT = String(port);
   process.chdir(load.root);
@@ -23,10 +25,10 @@ function serve() {
   };
   const open = (server) => {
     take(server);
-    server.listen(port, '0.0.0.0');
+    server.listen(port, address);
   };
   if (program.isProgram(load)) {
-    redirectListen(port, take);
+    redirectListen(port, address, take);
     process.once('beforeExit', () => program.exportedApp(load).then((server) => server && server.listen()));
     program.runProgram(load.root, load.handler);
   } else {

@@ -18,7 +18,8 @@ final class Standalone
         foreach ([SIGTERM, SIGINT] as $signal) {
             pcntl_signal($signal, static fn () => exit(0));
         }
-        $listener = stream_socket_server("tcp://0.0.0.0:$port", $code, $message, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN,
+        $address = $load['address'] ?? '0.0.0.0';
+        $listener = stream_socket_server("tcp://$address:$port", $code, $message, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN,
             stream_context_create(['socket' => ['backlog' => 256, 'tcp_nodelay' => true]]));
         if ($listener === false) {
             fwrite(STDERR, "cannot listen on port $port: $message\n");

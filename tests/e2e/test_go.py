@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fnctl.builder.archive import SINGLE
 from tests.faults import rig
 from tests.faults.rig import Running
 from tests.support.command import docker
+from tests.support.container import Container
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300, func_only=True)]
@@ -107,5 +109,25 @@ def test_a_shipped_image_serves_and_has_no_compiler(served: Running) -> None:
 
         until(answered, "the image to serve")
         assert docker("exec", container, "sh", "-c", "ls /usr/lib | grep go-1 || true") == ""
+    finally:
+        docker("rm", "-f", container)
+    an_ephemeral_one_is_started_for_each_call(image)
+
+
+def an_ephemeral_one_is_started_for_each_call(image: str) -> None:
+    said = json.loads(docker("inspect", "-f", "{{json .Config}}", image))
+    load = json.loads(next(pair for pair in said["Env"] if pair.startswith("FNCTL_LOAD=")).partition("=")[2])
+    load |= {"model": "ephemeral", "address": "127.0.0.1"}
+    container = docker(
+        "run", "-d", "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
+        "--label", "dev.fnctl=1", "--entrypoint", SINGLE[0], image, *SINGLE[1:], *said["Entrypoint"],
+    ).strip()  # fmt: skip
+    try:
+        served = Container(container)
+        assert served.request("GET", "/x")[0] == 200
+        before = docker("top", container, "-o", "pid").splitlines()[-1]
+        assert [served.request("GET", "/x")[0] for _ in range(2)] == [200, 200]
+        until(lambda: before not in docker("top", container, "-o", "pid").splitlines(), "another process")
+        assert served.stop() == 0
     finally:
         docker("rm", "-f", container)

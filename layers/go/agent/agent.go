@@ -31,6 +31,7 @@ type Load struct {
 	TimeoutMs int64             `json:"timeout_ms"`
 	MemoryMb  int               `json:"memory_mb"`
 	Port      int               `json:"port"`
+	Address   string            `json:"address"` // where to listen without a host; empty: at every one
 }
 
 func (load *Load) single() bool { return load.Model == "ephemeral" }

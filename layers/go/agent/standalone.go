@@ -49,7 +49,14 @@ func standalone(loader func(*Load) (served, error)) {
 	if err != nil {
 		stop(err)
 	}
-	stop(http.ListenAndServe(fmt.Sprintf("0.0.0.0:%d", port), guarded(ready.handler, false, false)))
+	stop(http.ListenAndServe(fmt.Sprintf("%s:%d", load.address(), port), guarded(ready.handler, false, false)))
+}
+
+func (load *Load) address() string {
+	if load.Address == "" {
+		return "0.0.0.0"
+	}
+	return load.Address
 }
 
 func stop(err error) {

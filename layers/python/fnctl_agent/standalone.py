@@ -78,6 +78,7 @@ class _Standalone:
         self._servers = servers
         self._packed = packed
         self._bound: set[str] = set()
+        self._address: str = load.get("address", "0.0.0.0")
         self.stopped = False
         self._room = threading.BoundedSemaphore(max(1, int(load.get("concurrency", 64))))
 
@@ -100,7 +101,7 @@ class _Standalone:
         for number in (signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(number) is _quit:
                 loop.add_signal_handler(number, stopped.set)
-        server = await loop.create_server(site.listen_factory(), "0.0.0.0", self._port)
+        server = await loop.create_server(site.listen_factory(), self._address, self._port)
         await stopped.wait()
         self.stopped = True
         server.close()
@@ -113,8 +114,9 @@ class _Standalone:
         """It listens on the right port."""
 
     def bind(self, address: Address) -> Address:
-        """A program's first own server is sent to `$PORT` on all addresses, whatever it asked for: of each family."""
-        anywhere = "::" if ":" in str(address[0]) else "0.0.0.0"
+        """A program's first own server is sent to `$PORT`, whatever it asked for: of each family."""
+        loopback = self._address.startswith("127.")
+        anywhere = ("::1" if loopback else "::") if ":" in str(address[0]) else self._address
         if anywhere in self._bound:
             return address
         self._bound.add(anywhere)
@@ -131,7 +133,7 @@ class _Standalone:
 
     def _accept(self, work: Any) -> None:
         """A thread a connection, bounded; the kernel's queue holds those that wait."""
-        listener = socket.create_server(("0.0.0.0", self._port), backlog=256)
+        listener = socket.create_server((self._address, self._port), backlog=256)
         while True:
             self._room.acquire()
             sock, _ = listener.accept()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fnctl import catalog
 from tests.contract.agents.languages import LANGUAGES, Language
-from tests.support.command import docker
+from tests.contract.agents.shipped import standing
 from tests.support.container import Container
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
@@ -21,25 +18,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(60, func_only=True)]
 @pytest.fixture(params=LANGUAGES, ids=str)
 def language(request: pytest.FixtureRequest) -> Language:
     return request.param  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def standing(image: str, folder: Path, runtime: str, handler: str, **fields: str) -> Iterator[Container]:
-    """A container that serves what is in `folder`, as a shipped image would."""
-    load = {"function": "f", "version": "v", "handler": handler, "root": "/fn/app", "model": "resident",
-            "env": {"GREETING": "hi"}, "concurrency": 8, "timeout_ms": 1000, "memory_mb": 64, "port": 3000,
-            **fields}  # fmt: skip
-    name = f"fnctl-test-{uuid.uuid4().hex[:12]}"
-    folder.chmod(0o755)
-    docker(
-        "run", "-d", "--name", name, "-p", "127.0.0.1::9000", "-e", "PORT=9000", "-e", f"FNCTL_LOAD={json.dumps(load)}",
-        "--label", "dev.fnctl=1", "-v", f"{folder}:/fn/app:ro", image,
-        *catalog.runtimes()[runtime].agent, "--serve",
-    )  # fmt: skip
-    try:
-        yield Container(name)
-    finally:
-        docker("rm", "-f", name)
 
 
 @pytest.fixture

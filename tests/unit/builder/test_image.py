@@ -10,7 +10,7 @@ from pathlib import Path
 from fnctl import catalog
 from fnctl.builder import archive, bundle, store
 from fnctl.builder.archive import Content
-from fnctl.model import Bundle, Contract, Function
+from fnctl.model import Bundle, Contract, Function, Model
 
 SPEC = catalog.runtimes()["node24"]
 BASE = ["sha256:" + "1" * 64, "sha256:" + "2" * 64]
@@ -107,6 +107,15 @@ def test_the_config_starts_the_agent_with_the_function_and_holds_no_value_of_its
     assert run["Labels"]["dev.fnctl.digest"] == made.bundle.digest
     assert run["Labels"]["org.opencontainers.image.created"] == "1970-01-01T00:00:00Z"
     assert "canary" not in json.dumps(config) + "\n".join(archive.dockerfile(made))
+
+
+def test_an_ephemeral_function_is_started_by_what_gives_each_call_a_process(tmp_path: Path) -> None:
+    made = content(folder(tmp_path / "p", 0))
+    ephemeral = replace(made, function=replace(made.function, model=Model.EPHEMERAL, timeout_s=2.5))
+    assert ephemeral.entrypoint() == ["/usr/bin/perl", "/opt/fnctl/single/main.pl", *SPEC.agent, "--serve"]
+    load = ephemeral.load_message()
+    assert (load["address"], load["timeout_ms"], load["max_duration_ms"]) == ("127.0.0.1", 2500, 2500)
+    assert "address" not in made.load_message()
 
 
 def test_the_config_says_what_the_code_was_written_for(tmp_path: Path) -> None:
