@@ -94,7 +94,9 @@ def test_what_a_call_starts_ends_with_it_and_the_engines_own_does_not(pids: Cont
     until(running, "the engine's own process to run")
     assert pids.request("GET", "/later")[0] == 200
     assert pids.request("GET", "/")[0] == 200
-    until(lambda: len(docker("top", pids.name, "-o", "pid").splitlines()) == 4, "only PID 1, the next, and the engine's")
+    until(
+        lambda: len(docker("top", pids.name, "-o", "pid").splitlines()) == 4, "only PID 1, the next, and the engine's"
+    )
     assert running()
 
 
