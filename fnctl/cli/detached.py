@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from fnctl.model import Project
 
 READY_FD = "FNCTL_READY_FD"  # the child says "ready" on this file descriptor
+_DETACHED = "FNCTL_DETACHED"  # in the environment of such a run, whoever takes it over
+
+
+def is_detached() -> bool:
+    """Whether this process is the run in the background."""
+    return _DETACHED in os.environ
 
 
 def log_of(project: Project) -> Path:
@@ -38,7 +44,7 @@ def detach(project: Project) -> None:
             stderr=out,
             start_new_session=True,
             pass_fds=(writer,),
-            env={**os.environ, READY_FD: str(writer)},
+            env={**os.environ, READY_FD: str(writer), _DETACHED: "1"},
         )
     os.close(writer)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import resource
 import socket
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ def claim_project(project: Project) -> None:
         raise already_running(str(pid or ""), project.id)
     for other in other_runs.others(project.root):
         note = f"this project also runs with FNCTL_HOME={other.home} (pid {other.pid}): that run has its own data"
-        if detached.READY_FD not in os.environ:  # the one that starts a detached run has said it
+        if not detached.is_detached():  # the one that starts a detached run has said it
             output.notes([note])
 
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
-import gc
-import os
-import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,17 +15,12 @@ from fnctl.config import here
 from fnctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from fnctl.control.compose import ServeSettings, Stack
-    from fnctl.control.installation import Installation
-    from fnctl.control.prepare import Prepared, Selection
-    from fnctl.engine.port import Engine
+    from fnctl.given_sockets import Given
     from fnctl.model import Project
-    from fnctl.progress import Progress
     from fnctl.triggers.http.exposure import Exposure
 
 LEARNING_FLOOR = 3
 MOST_WARM = 64
-CURRENT = ""  # the release that the folder served last
 
 
 class Clock(enum.StrEnum):
@@ -123,10 +112,14 @@ def run(
       fnctl run registry.example.org/team/shop:1.4
     """
     from fnctl import config
-    from fnctl.control import pulling
+    from fnctl.cli.serving import CURRENT, Origin, serve
+    from fnctl.control import handover, pulling
 
     place, given = here(), None if file is None else file.absolute()
     names = functions or []
+    opened = _opened(detach)
+    if opened.listeners:
+        host, port = opened.address
 
     def exposed(project: Project) -> Exposure:
         return _exposure(project, names, host, behind_proxy or [], allow_host or [])
@@ -141,22 +134,23 @@ def run(
         release = CURRENT
     if release is not None:
         _no_source(release, given, watch=watch)
+        release = CURRENT if opened.taken_over or handover.on_trial() else release
     project = read() if release is None else pulling.unread(pulling.folder())
-    preconditions.claim_project(project)
-    preconditions.claim_port(host, port)
+    if not handover.on_trial():
+        _claim(project, host, port, opened)
     if detach:
         detached.detach(project)  # whose own words are passed on
         return
     output.notes(project.notes)
     from fnctl.control.compose import ServeSettings
 
-    if detached.READY_FD in os.environ:
+    if detached.is_detached() and not handover.on_trial():
         from fnctl.cli import run_log
 
         run_log.keep(detached.log_of(project))
     waiting_mb = memory_size(pool_memory)
     count, budget_mb = pool_size(warm, waiting_mb)
-    _foreground(
+    serve(
         project,
         Origin(read, names, (given or place,)) if release is None else release,
         ServeSettings(
@@ -169,24 +163,36 @@ def run(
             watch,
             max_clients=max_clients,
             virtual=clock is Clock.VIRTUAL,
+            listeners=opened.listeners,
+            arguments=tuple(sys.argv[1:]),
         ),
         exposed,
-        quiet or detached.READY_FD in os.environ,
+        quiet or detached.is_detached(),
+        opened.lock,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the project comes from, to read it anew: by the places that the user named."""
+def _opened(detach: bool) -> Given:
+    """The sockets to listen on, where somebody has opened some for this process."""
+    from fnctl import given_sockets
 
-    read: Callable[[], Project]
-    names: Sequence[str]  # of the functions asked for
-    said: tuple[Path, ...]
+    opened = given_sockets.taken()
+    if detach and opened.listeners:
+        hint = "systemd runs the service in the background by itself"
+        raise UsageError("--detach cannot be used with a socket that systemd has opened", hint=hint)
+    return opened
 
-    def selection(self) -> Selection:
-        from fnctl.control import prepare
 
-        return prepare.select(self.read(), self.names)
+def _claim(project: Project, host: str, port: int, opened: Given) -> None:
+    """What this run must have, before anything is made. What it was given needs no claim."""
+    if not opened.taken_over:
+        preconditions.claim_project(project)
+    if not opened.listeners:
+        preconditions.claim_port(host, port)
+    elif not opened.taken_over:
+        output.notes(
+            [f"listening on the socket that systemd has opened, {host}:{port}; --host and --port are not used"]
+        )
 
 
 def _no_source(release: str, given: Path | None, *, watch: bool) -> None:
@@ -223,131 +229,3 @@ def pool_size(warm: str, memory_mb: float) -> tuple[int, float | None]:
     if not warm.isascii() or not warm.isdigit() or int(warm) > MOST_WARM:
         raise UsageError(f"--warm {warm}: not a number from 0 to {MOST_WARM} and not `auto`", hint="try --warm 3")
     return int(warm), None
-
-
-def _foreground(
-    project: Project,
-    origin: Origin | str,
-    settings: ServeSettings,
-    exposed: Callable[[Project], Exposure],
-    quiet: bool,
-) -> None:
-    """`origin`: a folder, or a release by its name."""
-    import uvloop
-
-    from fnctl.control import compose
-    from fnctl.control.installation import Installation
-    from fnctl.control.lock import ProjectLock
-    from fnctl.paths import ProjectPaths
-
-    preconditions.raise_descriptors()
-    lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
-    lock.acquire()
-    try:
-        engine = compose.connect()
-        installation = Installation(project.root, engine) if isinstance(origin, str) else None
-        with output.progress() as progress:
-            prepared = _prepared(project, origin, engine, installation, progress)
-        settings = replace(settings, exposure=exposed(prepared.project))
-        uvloop.run(_serve(prepared, settings, None if isinstance(origin, str) else origin, installation, quiet))
-    finally:
-        lock.release()
-
-
-def _prepared(
-    project: Project, origin: Origin | str, engine: Engine, installation: Installation | None, progress: Progress
-) -> Prepared:
-    from fnctl.control import prepare
-
-    if isinstance(origin, Origin):
-        return prepare.to_serve(prepare.select(project, origin.names), engine, progress)
-    assert installation is not None, "a release has one"
-    now = installation.history().now() if origin == CURRENT else None
-    candidate = installation.again(now, progress) if now is not None else installation.fetched(origin, progress)
-    installation.serves(candidate)
-    return candidate.prepared
-
-
-async def _serve(
-    prepared: Prepared,
-    settings: ServeSettings,
-    origin: Origin | None,
-    installation: Installation | None,
-    quiet: bool,
-) -> None:
-    from fnctl.cli.live import watch
-    from fnctl.cli.live_output import following
-    from fnctl.control import compose
-    from fnctl.paths import ProjectPaths
-
-    source = origin.selection if origin is not None else None
-    said = origin.said if origin is not None else ()
-    loop = asyncio.get_running_loop()
-    early = asyncio.Event()
-    me = asyncio.current_task()
-    assert me is not None
-
-    def interrupted() -> None:
-        # before the stack is up there is nothing to drain: unwind, and everything made so far is taken back
-        if not early.is_set():
-            early.set()
-            me.cancel()
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, interrupted)
-    try:
-        step = f"Starting {settings.warm} pre-warmed containers"
-        async with contextlib.AsyncExitStack() as ending:
-            if not quiet:
-                ending.enter_context(following(ProjectPaths.of(prepared.project.id).logs))
-            with output.progress() as progress:
-                progress.start(step)
-                stack = await ending.enter_async_context(compose.running(prepared, settings, source, installation))
-                progress.done(step)
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(signum, stack.request_stop)
-            output.notes(stack.run.services.notes)
-            _announce(stack)
-            spare_collections()
-            async with _edits(stack, said) if settings.watch else contextlib.nullcontext():
-                await watch(stack)
-            output.say("stopping: waiting for in-flight requests; press Ctrl-C again to stop now")
-        output.say("stopped: all containers removed")
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-
-
-def _announce(stack: Stack) -> None:
-    """The table of URLs, and lines to try; then the parent of a detached run may go."""
-    status = stack.status()
-    rows = [(row["name"], row["model"], url) for row in status["functions"] for url in row["urls"]]
-    output.say(output.table(("FUNCTION", "MODEL", "URL"), rows))
-    if status["host"] in ("0.0.0.0", "::"):
-        output.say(f"\nlistening on all addresses of this machine ({status['host']}), port {status['port']}")
-    output.say("\ntry:")
-    for line in examples([url for row in status["functions"] for url in row["urls"]]):
-        output.say(f"  {line}")
-    output.say("")
-    if fd := os.environ.pop(detached.READY_FD, None):
-        os.write(int(fd), b"ready")
-        os.close(int(fd))
-
-
-def _edits(stack: Stack, said: Sequence[Path]) -> contextlib.AbstractAsyncContextManager[None]:
-    from fnctl.cli.edits import edits  # which is not needed without --watch
-
-    return edits(stack, said)
-
-
-def spare_collections() -> None:
-    """What was imported by now stays: no collection has to look at it. And a receipt is garbage of one generation: with
-    the default of 700 objects, a busy gateway would collect twenty times a second for nothing."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def examples(urls: list[str]) -> list[str]:
-    """Up to four curl lines that work as they are: GETs of addresses without parameters."""
-    plain = [url.removeprefix("GET ") for url in urls if "{" not in url and (" " not in url or url.startswith("GET "))]
-    return [f"curl -i {url}" for url in plain[:4]]

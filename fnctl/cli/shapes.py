@@ -141,9 +141,9 @@ SHAPES: Mapping[str, Schema] = {
     "prune": _rows(_of({"kind": TEXT, "name": TEXT, "target": TEXT, "size_bytes": WHOLE})),
     "ps": _of(
         {
-            "pid": WHOLE, "url": TEXT, "host": TEXT, "port": WHOLE, "draining": TRUTH, "in_flight": WHOLE,
-            "functions": _rows(_SERVED), "instances": _rows(_INSTANCE), "services": _rows(_SERVICE),
-            "pool": _of({"target": WHOLE, "base": WHOLE, "runtime": WHOLE}),
+            "version": TEXT, "pid": WHOLE, "url": TEXT, "host": TEXT, "port": WHOLE, "draining": TRUTH,
+            "in_flight": WHOLE, "functions": _rows(_SERVED), "instances": _rows(_INSTANCE),
+            "services": _rows(_SERVICE), "pool": _of({"target": WHOLE, "base": WHOLE, "runtime": WHOLE}),
         }
     ),
     "queue ls": _of({"queues": _rows(_of({"function": FUNCTION, "accepted": WHOLE}))}),
@@ -183,5 +183,6 @@ SHAPES: Mapping[str, Schema] = {
     "releases --show": {
         **_VERSION, "properties": {**_VERSION["properties"], "story": _rows(_of({"at": TEXT, "text": TEXT}))},
     },
+    "restart": _of({"pid": WHOLE, "before": _or_null(TEXT), "version": TEXT, "took_s": NUMBER}),
     "reload": _of({key: _rows(TEXT) for key in ("added", "changed", "removed", "notes")}),
 }  # fmt: skip

@@ -4,6 +4,7 @@
     POST /v1/stop[?now=1]  begin the orderly end, or (now) the forced one; 202 at once
     POST /v1/keys          read the keys of callers anew
     POST /v1/reload        read the project anew and apply what has changed; 200 when it serves, with what that was
+    POST /v1/restart       {"program": […]} takes over, once all that it serves is made ready; 202 when this run ends
     POST /v1/reap?function=NAME    end its idle instances now; 200 when the pool is full again, with how many there were
     POST /v1/sleep?function=NAME   put its idle instances to sleep now; 200 with how many there were
     …    /v1/deploy, /v1/rollback, /v1/alias, /v1/promote     release_routes.py
@@ -22,7 +23,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +61,7 @@ def admin_app(
     later: Later | None = None,
     releases: release_routes.Releases | None = None,
     selected: Callable[[], Awaitable[Selection]] | None = None,
+    restart: Callable[[Sequence[str]], Awaitable[None]] | None = None,
 ) -> Starlette:
     """`stop(now)` only begins the end and returns. `selected`: the project as the disk has it now."""
 
@@ -79,6 +82,14 @@ def admin_app(
     async def post_reload(request: Request) -> JSONResponse:
         return JSONResponse(asdict(await reload(code=True)))
 
+    async def post_restart(request: Request) -> JSONResponse:
+        assert restart is not None
+        told = json.loads(await request.body() or b"{}")
+        if not (program := told.get("program")):
+            raise UsageError("no program was named that takes over")
+        await restart([str(word) for word in program])
+        return JSONResponse({"restarting": True}, status_code=202)
+
     async def post_keys(request: Request) -> JSONResponse:
         return JSONResponse({"keys": reload_keys()})
 
@@ -90,6 +101,7 @@ def admin_app(
         Route("/v1/keys", post_keys, methods=["POST"]),
         Route("/v1/reload", post_reload, methods=["POST"]),
     ]
+    routes += [Route("/v1/restart", post_restart, methods=["POST"])] if restart is not None else []
     routes += _later_routes(later) if later is not None else []
     routes += release_routes.routes(releases) if releases is not None else []
     routes += (

@@ -109,14 +109,18 @@ def _told(asked: str) -> Iterator[None]:
         raise ProtocolError(f"the connection closed before the end of the response to {asked}: {error!r}") from error
 
 
-def admin(path: Path, method: str, target: str, timeout_s: float | None = ADMIN_TIMEOUT_S) -> dict[str, Any]:
-    """One call to the service's admin API; its JSON answer. Raises what `send` does, and FnctlError for a refusal."""
-    with send(path, method, target, timeout_s=timeout_s) as response:
-        body = b"".join(response.chunks())
+def admin(
+    path: Path, method: str, target: str, timeout_s: float | None = ADMIN_TIMEOUT_S, told: Any = None
+) -> dict[str, Any]:
+    """One call to the service's admin API, with `told` as JSON; its JSON answer. Raises what `send` does, and
+    FnctlError for a refusal."""
+    body = None if told is None else json.dumps(told).encode()
+    with send(path, method, target, body=body, timeout_s=timeout_s) as response:
+        answered = b"".join(response.chunks())
     try:
-        answer = json.loads(body)
+        answer = json.loads(answered)
     except ValueError as error:
-        said = body.decode(errors="replace")
+        said = answered.decode(errors="replace")
         raise ProtocolError(f"fnctl run answered {method} {target} with {response.status}: {said}") from error
     if not isinstance(answer, dict):
         raise ProtocolError(f"fnctl run answered {method} {target} with something that is not an object")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+import fnctl
 from fnctl.control import pacing, prepare
 from fnctl.control.admin import AdminServer, admin_app
 from fnctl.control.api_keys import KeyFile
 from fnctl.control.changes import Applied
 from fnctl.control.crash_watcher import CrashWatcher
 from fnctl.control.deployments import Deployments, tagged
+from fnctl.control.handover import Handover
 from fnctl.control.later import Later, SharedStore, shared_store
 from fnctl.control.lock import ProjectLock
 from fnctl.control.prepare import Prepared, Selection
@@ -29,7 +32,7 @@ from fnctl.control.run import ASLEEP_MB, Run
 from fnctl.control.updates import Edit, Source, Updates
 from fnctl.engine.docker import DockerEngine
 from fnctl.engine.port import Engine
-from fnctl.errors import UsageError
+from fnctl.errors import ConflictError, UsageError
 from fnctl.model import Function, Project
 from fnctl.paths import ProjectPaths
 from fnctl.policy import PoolPolicy, PoolRules
@@ -61,15 +64,15 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int | None = None
     boot: bool = True  # boot runtimes ahead in the pool
-    budget_mb: float | None = (
-        None  # the pool sizes itself from the calls it sees, within this memory; None: it does not
-    )
+    budget_mb: float | None = None  # within which the pool sizes itself from the calls it sees; None: it does not
     waiting_mb: float = ASLEEP_MB  # of the pool and of sleeping instances; what the pool leaves is theirs
     watch: bool = False  # swap instances when code is saved
     exposure: Exposure = UNEXPOSED  # who can reach the gateway over TCP
     max_clients: int | None = None  # connected at once; None: what the limit of open files allows
     later: bool = True  # keep calls that are to be made later, and timers
     virtual: bool = False  # their time moves by `fnctl clock advance` alone
+    listeners: tuple[socket.socket, ...] = ()  # opened by others, at `host` and `port`; they outlive the stack
+    arguments: tuple[str, ...] | None = None  # of the command line, for who takes over
 
 
 def origin(host: str, port: int) -> str:
@@ -100,6 +103,7 @@ class Stack:
         self._pace = pacing.read()
         self._measured = self._pace.factor
         self.port = settings.port or 0
+        self.handover = Handover(settings.arguments)
         self.stopping = asyncio.Event()
         self.forced = asyncio.Event()
         self.run = Run(
@@ -141,6 +145,7 @@ class Stack:
                 self.later,
                 self,
                 self.selected,
+                self.restart,
             ),
             self.run.paths.admin_socket,
         )
@@ -196,7 +201,9 @@ class Stack:
         if self._deployments is not None:
             await self._deployments.open()
         await self.gateway.start_unix(self.run.paths.gateway_socket)
-        if self.settings.port is not None:
+        if self.settings.listeners:
+            await self.gateway.start_on(self.settings.listeners)
+        elif self.settings.port is not None:
             self.port = await self.gateway.start(self.settings.host, self.settings.port)
         await self._admin.start()
 
@@ -233,8 +240,18 @@ class Stack:
 
     def request_stop(self, force: bool = False) -> None:
         """The first asks for a drain, one with force (or a second) cuts it short. From a signal or the admin API."""
-        if force or self.stopping.is_set():
+        if force or (self.stopping.is_set() and self.handover.program is None):
             self.forced.set()
+        self.handover.cancel()
+        self.stopping.set()
+
+    async def restart(self, program: Sequence[str]) -> None:
+        """End, and have this program go on, unless a stop is asked for meanwhile. FnctlError leaves all as it was."""
+        await self.handover.prepare(program)
+        if self.stopping.is_set():
+            self.handover.cancel()
+            raise ConflictError("this service is being stopped")
+        self.gateway.hand_on()
         self.stopping.set()
 
     def urls(self, function: str) -> list[str]:
@@ -315,6 +332,7 @@ class Stack:
     def status(self) -> dict[str, Any]:
         """GET /v1/status; also what the live view and `fnctl ps` show."""
         return {
+            "version": fnctl.__version__,
             "pid": os.getpid(),
             "started": self._at,
             "url": self.url,

@@ -29,6 +29,16 @@ class ProjectLock:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
+    @property
+    def descriptor(self) -> int:
+        """Whoever has it open holds the lock."""
+        assert self._fd is not None
+        return self._fd
+
+    def adopt(self, descriptor: int) -> None:
+        """It holds the lock already: in this process, for who was in it before."""
+        self._fd = descriptor
+
     def release(self) -> None:
         if self._fd is not None:
             os.truncate(self._fd, 0)

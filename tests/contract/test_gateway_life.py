@@ -13,6 +13,7 @@ import pytest
 
 from fnctl.errors import ConflictError
 from fnctl.model import Function
+from fnctl.triggers.http.gateway import Gateway
 from fnctl.triggers.http.limits import Limits
 from tests.contract.gateway_stage import (
     GET,
@@ -359,3 +360,34 @@ def test_what_a_client_had_sent_ahead_is_dropped_with_it(folder: Path) -> None:
     made = play(folder, scene)
     assert [receipt.verdict for receipt in made.receipts] == ["client_gone"]
     assert len(seen) == 1
+
+
+def test_who_keeps_a_connection_is_told_before_another_takes_over_the_sockets(folder: Path) -> None:
+    """No request of theirs is lost; one that comes when nobody accepts waits for the next gateway."""
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), answering(HELLO), connections=2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        writer.write(GET)
+        await reader.readuntil(b"hello")
+        made.gateway.hand_on()
+        draining = asyncio.create_task(made.gateway.drain(10))
+        await asyncio.sleep(0)  # it waits for this client, whose connection it would end under the next request
+        line, fields, body = split(await talk(made, GET))
+        assert (line, fields[b"connection"], body) == (b"HTTP/1.1 200 OK", b"close", b"hello")
+        writer.write(GET)
+        line, fields, body = split(await reader.read())
+        assert (line, fields[b"connection"], body) == (b"HTTP/1.1 200 OK", b"close", b"hello")
+        writer.close()
+        assert await draining is True
+        waiting = asyncio.create_task(talk(made, closing(GET)))
+        await asyncio.sleep(0)
+        (listener,) = made.gateway.kept
+        following = Gateway(made.invocations, made.routes)
+        await following.start_on([listener])
+        assert split(await waiting)[2] == b"hello"
+        assert listener.getsockname()[1] == made.port
+        await following.close()
+        listener.close()
+
+    play(folder, scene)

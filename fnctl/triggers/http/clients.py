@@ -37,6 +37,9 @@ class Clients:
     def __len__(self) -> int:
         return len(self._all)
 
+    def __contains__(self, client: object) -> bool:
+        return client in self._all
+
     def enter(self, client: Client, address: str, *, trusted: bool) -> bool:
         """False: there is no room, and no one to make it. `trusted`: a proxy, which speaks for many."""
         place = whose(address)

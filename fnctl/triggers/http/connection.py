@@ -264,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
         except FnctlError as error:
             self.refuse(error, head)
             return 1
-        if gateway.draining or not head.fields.keep_alive:
+        if gateway.parting or not head.fields.keep_alive:
             self.closing = True
         if later is not None and self._acceptor is not None:
             self._serve(Accepting(gateway, self, self._acceptor, later), head, verify)
@@ -471,7 +471,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer(self, status: int, headers: bytes, body: bytes, head: RequestHead | None, id: str = "") -> None:
         unread = head is None or head.fields.length != 0
-        self.closing = self.closing or unread or self._gateway.draining
+        self.closing = self.closing or unread or self._gateway.parting
         bodyless = head is not None and head.method == b"HEAD"
         self.write(own_answer(self._gateway, status, headers, body, closing=self.closing, bodyless=bodyless, id=id))
         if self.closing:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fnctl.dispatch.invocation import Invocations
@@ -25,6 +26,17 @@ from fnctl.triggers.http.routes import Routes
 from fnctl.triggers.http.state import GatewayState
 
 BACKLOG = 4096  # the kernel caps it (net.core.somaxconn)
+# Where somebody else accepts next: how long clients with an idle connection have to learn that they need a new one.
+PART_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A server of ours, and what it makes of a connection. `stays`: its socket is open elsewhere, too."""
+
+    server: asyncio.Server
+    factory: Callable[[], ClientConnection]
+    stays: bool = False
 
 
 class Gateway:
@@ -48,7 +60,8 @@ class Gateway:
         self._acceptor = acceptor
         self._gateway = GatewayState(invocations, limits or Limits())
         self._gateway.durable = durable
-        self._servers: list[tuple[asyncio.Server, Callable[[], ClientConnection]]] = []
+        self._servers: list[_Open] = []
+        self.kept: list[socket.socket] = []  # listeners that are open when this gateway has ended
 
     @property
     def in_flight(self) -> int:
@@ -86,7 +99,7 @@ class Gateway:
             server = await loop.create_server(factory, host, port, backlog=BACKLOG)
         except OSError as error:
             raise cannot_listen(error, host, port) from error
-        self._servers.append((server, factory))
+        self._servers.append(_Open(server, factory))
         return int(server.sockets[0].getsockname()[1])
 
     async def start_unix(self, path: Path) -> None:
@@ -96,7 +109,24 @@ class Gateway:
         """
         loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match_alias_by_name, None)
         server = await loop.create_unix_server(factory, sock=private_socket(path), backlog=BACKLOG)
-        self._servers.append((server, factory))
+        self._servers.append(_Open(server, factory))
+
+    async def start_on(self, listeners: Sequence[socket.socket]) -> None:
+        """Listen on these sockets of TCP, which others have opened. They stay open when this ends: who connects then
+        waits in the kernel until somebody accepts."""
+        loop, factory = asyncio.get_running_loop(), self._factory(self.routes.match, self._gate)
+        for listener in listeners:
+            server = await loop.create_server(factory, sock=listener.dup(), backlog=BACKLOG)
+            self._servers.append(_Open(server, factory, stays=True))
+            self.kept.append(listener)
+
+    def hand_on(self) -> None:
+        """Whatever listens on TCP stays open when this ends, in `kept`."""
+        for at, each in enumerate(self._servers):
+            tcp = [one for one in each.server.sockets if one.family != socket.AF_UNIX]
+            if tcp and not each.stays:
+                self.kept += [socket.socket(fileno=os.dup(one.fileno())) for one in tcp]
+                self._servers[at] = replace(each, stays=True)
 
     def _factory(self, match: Matcher, gate: Gate | None) -> Callable[[], ClientConnection]:
         gateway, exposure, acceptor = self._gateway, self._exposure, self._acceptor
@@ -111,8 +141,10 @@ class Gateway:
 
     async def drain(self, timeout_s: float) -> bool:
         """Accept nothing new, let what is in flight end, then cut off the rest. True: nothing had to be cut off."""
+        if self.kept:
+            await self._part()
         await self._accept_the_last()
-        self._gateway.draining = True
+        self._gateway.parting = self._gateway.draining = True
         for connection in tuple(self._gateway.connections):
             connection.drain()
         with contextlib.suppress(TimeoutError):
@@ -124,22 +156,32 @@ class Gateway:
     async def close(self) -> None:
         """End everything now; every invocation has its receipt when this returns."""
         self._stop_listening()
-        self._gateway.draining = self._gateway.closing = True
+        self._gateway.parting = self._gateway.draining = self._gateway.closing = True
         for connection in tuple(self._gateway.connections):
             connection.abort()
         await self._gateway.empty()  # `connection_lost` comes on the loop's next turns
 
+    async def _part(self) -> None:
+        """Every answer says from now on that its connection ends with it. Clients that send on the one that they have
+        learn it so: to close a connection under a request that is on its way would be an error for them."""
+        self._gateway.parting = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gateway.no_idle_clients(), PART_S)
+
     async def _accept_the_last(self) -> None:
-        """Stop listening. Who has connected, and was not accepted yet, is: the kernel would reset them."""
+        """Stop listening. Who has connected, and was not accepted yet, is: the kernel would reset them. On a socket
+        that stays open they wait for who accepts next."""
         loop = asyncio.get_running_loop()
         waiting = [
-            (socket.socket(fileno=os.dup(listener.fileno())), factory)
-            for server, factory in self._servers
-            for listener in server.sockets
+            (socket.socket(fileno=os.dup(listener.fileno())), each.factory)
+            for each in self._servers
+            if not each.stays
+            for listener in each.server.sockets
         ]
         for listener, _ in waiting:
             take_no_more(listener)
         self._stop_listening()
+        await asyncio.sleep(0)  # what the loop has accepted by now is made known on its next turn
         for listener, factory in waiting:
             with listener, contextlib.suppress(BlockingIOError):
                 while True:
@@ -147,6 +189,6 @@ class Gateway:
                     await loop.connect_accepted_socket(factory, client)
 
     def _stop_listening(self) -> None:
-        for server, _ in self._servers:
-            server.close()
+        for each in self._servers:
+            each.server.close()
         self._servers.clear()

@@ -136,6 +136,11 @@ class Lifetime:
     def serving(self) -> bool:
         return self._connection.exchange is not None
 
+    @property
+    def idle(self) -> bool:
+        connection = self._connection
+        return connection.phase is HEAD and not connection.fresh and not connection.partial
+
     def tick(self, now: float) -> None:
         if self.deadline <= now:
             self._expire()

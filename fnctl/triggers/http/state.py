@@ -26,6 +26,11 @@ class Guarded(Protocol):
         """A request on it has no answer yet."""
         ...
 
+    @property
+    def idle(self) -> bool:
+        """It had a request before, and has none now."""
+        ...
+
     def tick(self, now: float) -> None:
         """Act on deadlines that have passed."""
         ...
@@ -62,6 +67,7 @@ class GatewayState:
         self.slow = SlowLane()
         self.bodies = Bodies(limits.held_bytes)  # of clients outside
         self.inside = Inside(limits)
+        self.parting = False  # answers say that their connection ends with them
         self.draining = False
         self.closing = False  # what is still on its way is cut off
         self.requests = 0  # heads that were parsed, whatever came of them
@@ -69,6 +75,7 @@ class GatewayState:
         self.tasks = Tasks()  # of requests that wait for the store
         self.now = time.monotonic()  # as of the last tick: for deadlines that need not be exact
         self._emptied: asyncio.Event | None = None
+        self._left: asyncio.Event | None = None
         self._second = 0
         self._date = b""
         invocations.ticker.add(self._watch)
@@ -89,6 +96,8 @@ class GatewayState:
         self.clients.leave(connection)
         if self._emptied is not None and not self.connections:
             self._emptied.set()
+        if self._left is not None:
+            self._left.set()
 
     async def empty(self) -> None:
         """Until there is no connection."""
@@ -96,6 +105,13 @@ class GatewayState:
             self._emptied = self._emptied or asyncio.Event()
             self._emptied.clear()
             await self._emptied.wait()
+
+    async def no_idle_clients(self) -> None:
+        """Until no connection over TCP waits for its next request. For where each ends with its next answer."""
+        self._left = asyncio.Event()
+        while any(connection.idle for connection in self.connections if connection in self.clients):
+            self._left.clear()
+            await self._left.wait()
 
     def date(self, now: float) -> bytes:
         """The Date field with its CRLF, made once a second."""
