@@ -113,6 +113,7 @@ def _configuration(schema: Mapping[str, Any]) -> Iterator[str]:
         ("NatsEntry", "functions.NAME.triggers[].nats"),
         ("MqttEntry", "functions.NAME.triggers[].mqtt"),
         ("PostgresEntry", "functions.NAME.triggers[].postgres"),
+        ("AmqpEntry", "functions.NAME.triggers[].amqp"),
         ("AsyncEntry", "functions.NAME.async"),
         ("DestinationEntry", "functions.NAME.async.on_success, on_failure"),
         ("DurableEntry", "functions.NAME.durable"),

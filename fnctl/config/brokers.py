@@ -25,4 +25,6 @@ def _made(entry: TriggerEntry) -> BrokerTrigger | None:
         return BrokerTrigger(Broker.MQTT, mqtt.url, mqtt.topic, qos=mqtt.qos, path=mqtt.path)
     if (postgres := entry.postgres) is not None:
         return BrokerTrigger(Broker.POSTGRES, postgres.url, postgres.channel, path=postgres.path)
+    if (amqp := entry.amqp) is not None:
+        return BrokerTrigger(Broker.AMQP, amqp.url, amqp.queue, path=amqp.path)
     return None

@@ -148,6 +148,16 @@ class PostgresEntry(Entry):
     path: Path = Field(default="/", description=PATH)
 
 
+class AmqpEntry(Entry):
+    """Messages of a queue of RabbitMQ, or of another broker that speaks AMQP 0-9-1."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^amqps?://")] = Field(
+        description="The server, and its virtual host.", examples=["amqp://app:${AMQP_PASSWORD}@127.0.0.1/shop"]
+    )
+    queue: Text = Field(description="The queue. It must exist.", examples=["orders"])
+    path: Path = Field(default="/", description=PATH)
+
+
 class TriggerEntry(Entry):
     """Binds an event source to the function. Each entry has one of these keys."""
 
@@ -159,6 +169,7 @@ class TriggerEntry(Entry):
     nats: NatsEntry | None = Field(default=None, description="Messages of NATS.")
     mqtt: MqttEntry | None = Field(default=None, description="Messages of MQTT.")
     postgres: PostgresEntry | None = Field(default=None, description="Notifications of Postgres (`NOTIFY`).")
+    amqp: AmqpEntry | None = Field(default=None, description="Messages of a queue of RabbitMQ (AMQP).")
 
     @model_validator(mode="after")
     def _one_source(self) -> TriggerEntry:

@@ -87,11 +87,12 @@ class Broker(enum.StrEnum):
     NATS = "nats"
     MQTT = "mqtt"
     POSTGRES = "postgres"
+    AMQP = "amqp"
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerTrigger:
-    """Messages of a broker. `address`: its stream, subject, topic or channel."""
+    """Messages of a broker. `address`: its stream, subject, topic, channel or queue."""
 
     kind: ClassVar[Literal[TriggerKind.BROKER]] = TriggerKind.BROKER
     broker: Broker

@@ -71,10 +71,32 @@ def mosquitto(folder: Path, port: int) -> list[str]:
     return ["mosquitto", "-c", str(folder / "mosquitto.conf")]
 
 
+def rabbitmq(folder: Path, port: int) -> list[str]:
+    """With a name server of Erlang's (epmd) of its own, that ends with it; else one would stay for good."""
+    names = free_port()
+    settings = {
+        "HOME": folder,
+        "ERL_EPMD_PORT": names,
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"fnctl-{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": port,
+        "RABBITMQ_DIST_PORT": free_port(),
+        "RABBITMQ_MNESIA_BASE": folder / "data",
+        "RABBITMQ_LOGS": "-",
+        **{f"RABBITMQ_{kind}_FILE": folder / "none" for kind in ("ENABLED_PLUGINS", "CONFIG", "CONF_ENV")},
+    }
+    words = " ".join(f"{key}={value}" for key, value in settings.items())
+    both = f"epmd -port {names} & names=$!; env {words} /usr/lib/rabbitmq/bin/rabbitmq-server & server=$!"
+    end = "trap 'kill $server; wait $server; kill $names' TERM"
+    return ["sh", "-c", f"cd {folder}; {both}; {end}; wait $server; wait $server"]
+
+
 SERVERS: dict[str, tuple[Callable[[Path, int], list[str]], str]] = {
     "redis": (redis, "redis"),
     "nats": (nats, "nats"),
     "mqtt": (mosquitto, "mqtt"),
+    "amqp": (rabbitmq, "amqp"),
 }
 
 

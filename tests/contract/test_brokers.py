@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import aiomqtt
 import nats
 import pytest
@@ -45,6 +46,9 @@ async def prepare(broker: Server, address: str) -> None:
     if broker.scheme == "nats":
         async with await nats.connect(broker.url) as client:
             await client.jetstream().add_stream(name=f"S-{address}", subjects=[address])
+    elif broker.scheme == "amqp":
+        async with await aio_pika.connect(broker.url) as connection:
+            await (await connection.channel()).declare_queue(address, durable=True)
 
 
 async def publish(broker: Server, address: str, text: str) -> None:
@@ -55,6 +59,10 @@ async def publish(broker: Server, address: str, text: str) -> None:
     elif broker.scheme == "nats":
         async with await nats.connect(broker.url) as connection:
             await connection.jetstream().publish(address, text.encode())
+    elif broker.scheme == "amqp":
+        async with await aio_pika.connect(broker.url) as connection:
+            message = aio_pika.Message(text.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await (await connection.channel()).default_exchange.publish(message, address)
     else:
         async with aiomqtt.Client("127.0.0.1", broker.port) as talker:
             await talker.publish(address, text, qos=1)
@@ -67,6 +75,11 @@ async def listens(broker: Server, address: str, said: list[str]) -> None:
         while not await client.exists(address) or not await client.xinfo_groups(address):
             await _turn()
         await client.aclose()
+    elif broker.scheme == "amqp":
+        async with await aio_pika.connect(broker.url) as connection:
+            channel = await connection.channel()
+            while not (await channel.declare_queue(address, passive=True)).declaration_result.consumer_count:
+                await _turn()
     elif broker.scheme == "mqtt":
         log = broker.folder / "said"
         # "TIME: fnctl-app 1 ADDRESS"; that it has connected comes before, and is not enough
@@ -212,3 +225,41 @@ def test_a_library_that_is_missing_is_named(tmp_path: Path) -> None:
         assert caught.value.hint == "pip install 'fnctl[brokers]'"
 
     play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+def test_amqp_tells_of_a_queue_that_is_missing_or_deleted(tmp_path: Path, broker: Server) -> None:
+    async def story(made: Stage, seen: list[Seen], said: list[str]) -> None:
+        async with await aio_pika.connect(broker.url) as connection:
+            channel = await connection.channel()
+            listener = brokers(made, said)
+            await listener.refresh(made.functions().values())
+            await listens(broker, "short", said)
+            await channel.queue_delete("short")
+            await until(lambda: any("the queue was deleted" in line for line in said))
+            await until(lambda: any("no queue 'short'" in line for line in said))
+            await prepare(broker, "short")
+            await publish(broker, "short", "there again")
+            await until(lambda: len(seen) == 1)
+            await listener.close()
+
+    play_broker(tmp_path, broker, "short", story)
+
+
+@pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+def test_amqp_messages_with_one_id_are_one_call(tmp_path: Path, broker: Server) -> None:
+    async def story(made: Stage, seen: list[Seen], said: list[str]) -> None:
+        listener = brokers(made, said)
+        await listener.refresh(made.functions().values())
+        async with await aio_pika.connect(broker.url) as connection:
+            exchange = (await connection.channel()).default_exchange
+            for id in ("m-1", "m-1", "m-2"):
+                await exchange.publish(aio_pika.Message(b"{}", message_id=id, content_type="application/json"), "ids")
+            await until(lambda: len(seen) == 2)
+            await publish(broker, "ids", "the last")
+            await until(lambda: len(seen) == 3)
+        await listener.close()
+        assert [each.one(b"ce-id") for each in seen[:2]] == [b"m-1", b"m-2"]
+        assert seen[0].one(b"content-type") == b"application/json"
+
+    play_broker(tmp_path, broker, "ids", story)

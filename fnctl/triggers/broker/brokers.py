@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from fnctl.errors import FnctlError, QueueFull
 from fnctl.model import Broker, BrokerTrigger, Function
 from fnctl.store.port import StoreUnavailable
+from fnctl.triggers.broker.amqp import AmqpSource
 from fnctl.triggers.broker.mqtt import MqttSource
 from fnctl.triggers.broker.nats import NatsSource
 from fnctl.triggers.broker.port import BrokerLost, Source, Taken
@@ -32,6 +33,7 @@ SOURCES: Mapping[Broker, Callable[[BrokerTrigger, str], Source]] = {
     Broker.NATS: NatsSource,
     Broker.MQTT: MqttSource,
     Broker.POSTGRES: PostgresSource,
+    Broker.AMQP: AmqpSource,
 }
 
 

@@ -84,6 +84,7 @@ def test_triggers_of_brokers_arrive(tmp_path: Path) -> None:
         "      - redis: {url: 'redis://h:1', stream: orders, group: g, path: /r}\n"
         "      - nats: {url: 'nats://h:2', subject: 'a.*', stream: S}\n"
         "      - mqtt: {url: 'mqtt://h:3', topic: a/+, qos: 2}\n"
+        "      - amqp: {url: 'amqp://h:5/v', queue: jobs, path: /a}\n"
         "      - postgres: {url: 'postgresql://h:4/d', channel: Orders}\n"
     )
     (function,) = load(tmp_path, text).functions
@@ -91,6 +92,7 @@ def test_triggers_of_brokers_arrive(tmp_path: Path) -> None:
         BrokerTrigger(Broker.REDIS, "redis://h:1", "orders", "g", path="/r"),
         BrokerTrigger(Broker.NATS, "nats://h:2", "a.*", stream="S"),
         BrokerTrigger(Broker.MQTT, "mqtt://h:3", "a/+", qos=2),
+        BrokerTrigger(Broker.AMQP, "amqp://h:5/v", "jobs", path="/a"),
         BrokerTrigger(Broker.POSTGRES, "postgresql://h:4/d", "Orders"),
     )
 
@@ -102,6 +104,8 @@ def test_triggers_of_brokers_arrive(tmp_path: Path) -> None:
         ("nats: {url: 'nats://h', subject: ''}", "fnctl.yaml:7: the trigger `nats` names nothing"),
         ("mqtt: {url: 'mqtt://h', topic: a, qos: 3}", "qos"),
         ("mqtt: {url: 'mqtt://h'}", "`topic` is missing"),
+        ("amqp: {url: 'mqtt://h', queue: a}", "url"),
+        ("amqp: {url: 'amqp://h'}", "`queue` is missing"),
         ("postgres: {url: 'mysql://h', channel: a}", "url cannot be `mysql://h`"),
     ],
 )
