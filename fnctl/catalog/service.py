@@ -12,11 +12,11 @@ from typing import Any
 
 from fnctl.catalog.folders import layers_dir, mapping
 from fnctl.errors import ConfigError
-from fnctl.model import Ready, ServiceType
+from fnctl.model import LivenessRule, Ready, ServiceType
 
 SERVICE_FILE = "service.yaml"
 SERVICE_SNIPPET = "Dockerfile.service.j2"  # how its image is made, where it is not the sandbox image
-_KEYS = frozenset({"about", "image", "command", "ports", "ready", "volume", "environment", "memory_mb"})
+_KEYS = frozenset({"about", "image", "command", "ports", "ready", "volume", "environment", "memory_mb", "liveness"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -52,6 +52,7 @@ def _type(folder: Path, data: dict[str, Any]) -> ServiceType:
         volume=data.get("volume"),
         environment=tuple((name, str(value)) for name, value in data.get("environment", {}).items()),
         memory_mb=int(data.get("memory_mb", ServiceType.__dataclass_fields__["memory_mb"].default)),
+        liveness=_liveness(data.get("liveness", {})),
     )
     _check(made)
     return made
@@ -66,6 +67,19 @@ def _check(made: ServiceType) -> None:
         raise ValueError("key 'ports' is missing: `ready: listen` waits for them")
     if made.volume is not None and not made.volume.startswith("/"):
         raise ValueError(f"volume {made.volume!r} is not a path from /")
+
+
+def _liveness(said: object) -> LivenessRule | None:
+    if said is False:
+        return None
+    if not isinstance(said, dict) or said.keys() - {"interval_s", "failures"}:
+        raise ValueError(f"liveness must be false, or have interval_s and failures; found {said!r}")
+    made = LivenessRule(**said)
+    if not (isinstance(made.interval_s, int | float) and isinstance(made.failures, int)):
+        raise TypeError(f"liveness must have numbers, found {said!r}")
+    if made.interval_s < 1 or made.failures < 1:
+        raise ValueError("liveness must have an interval_s of 1 or more, and failures of 1 or more")
+    return made
 
 
 def _listed(data: dict[str, Any], key: str) -> list[Any]:

@@ -117,7 +117,9 @@ class Run:
         self.scheduler = Scheduler(self.pool, self._placement, self._logs.line, processors=Processors.of_machine())
         self._reaper = Reaper(self.scheduler.sites.values, self._memory_asleep_mb, time.monotonic)
         self.invocations = Invocations(self.scheduler, self.meter, Ticker(), self.services.explained, pace=self._pace)
-        self._supervisor = Supervisor(self.services, self.pool.call, self._name_services)
+        self._supervisor = Supervisor(
+            self.services, self.pool.call, self._name_services, tell=self.log, slower=self._pace.factor
+        )
         self._asleep_mb = asleep_mb
         self._loop = asyncio.get_running_loop()
         self._loops: list[asyncio.Task[None]] = []

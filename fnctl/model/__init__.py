@@ -25,7 +25,7 @@ from fnctl.model.runtime import (
 )
 from fnctl.model.sandbox import INSIDE, OWN_NAME, SandboxInfo, SandboxSpec
 from fnctl.model.secret import Secret
-from fnctl.model.service import Ready, Service, ServiceType
+from fnctl.model.service import LivenessRule, Ready, Service, ServiceType
 from fnctl.model.trigger import (
     Broker,
     BrokerTrigger,
@@ -65,6 +65,7 @@ __all__ = [
     "InstallRule",
     "Isolation",
     "JwtRule",
+    "LivenessRule",
     "Missed",
     "Model",
     "Network",

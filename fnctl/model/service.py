@@ -15,6 +15,15 @@ class Ready(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LivenessRule:
+    """When a service that runs is taken for one that hangs: after so many checks in a row in which it accepted nothing,
+    though a connection waited."""
+
+    interval_s: float = 10.0  # between checks
+    failures: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceType:
     """A kind of stateful service, as its folder under `layers/` declares it (`service.yaml`)."""
 
@@ -29,6 +38,7 @@ class ServiceType:
     volume: str | None = None  # where its state is inside; None: it keeps none
     environment: tuple[tuple[str, str], ...] = ()
     memory_mb: int = 256
+    liveness: LivenessRule | None = LivenessRule()  # None: it is not checked
 
 
 @dataclass(frozen=True, slots=True)

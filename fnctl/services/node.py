@@ -24,6 +24,7 @@ LINES_A_SECOND = 1000  # of its output that are kept: what it prints must not ta
 class Health(enum.StrEnum):
     STARTING = "starting"
     UP = "up"
+    UNRESPONSIVE = "unresponsive"  # it runs, and accepts no connection: restarted if that lasts
     DOWN = "down"
 
 
@@ -139,8 +140,13 @@ class Node:
             self.since = now
         self.health, self.down_at, self.found = Health.DOWN, now, found
 
+    def is_unresponsive(self, found: str) -> None:
+        if self.health is not Health.UNRESPONSIVE:
+            self.since = self._clock()
+        self.health, self.found = Health.UNRESPONSIVE, found
+
     def missed_since(self, at: float) -> bool:
-        """Whether it was down at any time from then on."""
+        """Whether it was down at any time from then on, or is unresponsive."""
         return self.health is not Health.UP or (self.down_at >= 0 and self.since >= at)
 
     def row(self) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from fnctl.model import Ready, ServiceType
+from fnctl.services.sockets import sockets
 
 READY = "ready.sock"
-_LISTENING = "0A"  # of the states in /proc/net/tcp
-PROC = Path("/proc")
 
 
 class Readiness(Protocol):
@@ -68,22 +67,10 @@ class Listened:
         self._ports = frozenset(ports)
 
     def ready(self, pid: int) -> bool:
-        return self._ports <= listening(pid)
+        return self._ports <= sockets(pid).listening
 
     def reset(self) -> None:
         pass
 
     def close(self) -> None:
         pass
-
-
-def listening(pid: int) -> frozenset[int]:
-    """The TCP ports that something listens on in a process's network namespace; none where the process is gone."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for row in (PROC / str(pid) / "net" / table).read_text().splitlines()[1:]:
-                _, local, _, state, *_ = row.split()
-                if state == _LISTENING:
-                    found.add(int(local.rpartition(":")[2], 16))
-    return frozenset(found)

@@ -89,7 +89,8 @@ class Services:
 
     def addresses(self) -> Mapping[str, str | None]:
         """Where each is, by name; None: nowhere now."""
-        return {node.name: node.address if node.health is Health.UP else None for node in self.nodes}
+        reachable = (Health.UP, Health.UNRESPONSIVE)  # it may be slow only
+        return {node.name: node.address if node.health in reachable else None for node in self.nodes}
 
     def rows(self) -> list[dict[str, Any]]:
         return [node.row() for node in self.nodes]
@@ -103,12 +104,14 @@ class Services:
         if not down or not failing.of_connection(error):
             return error
         node = down[0]
+        if node.health is Health.UNRESPONSIVE:
+            return _down(node, error, f"{function.name} failed while the service {node.name} hung: {node.found}")
         state = "is running again" if node.health is Health.UP else "is being started again"
         ago = self._clock() - node.down_at
         found = f"{node.found} {ago:.1f} s ago, and {state}" if node.found else "it is not up yet"
-        return ServiceDown(
-            f"{function.name} failed while the service {node.name} was down: {found}; {error.message}",
-            hint=f"retry; `fnctl logs {node.name}` and `fnctl ps` show more",
-            detail=error.detail,
-            retry_after_s=1,
-        )
+        return _down(node, error, f"{function.name} failed while the service {node.name} was down: {found}")
+
+
+def _down(node: Node, error: FnctlError, said: str) -> ServiceDown:
+    hint = f"retry; `fnctl logs {node.name}` and `fnctl ps` show more"
+    return ServiceDown(f"{said}; {error.message}", hint=hint, detail=error.detail, retry_after_s=1)

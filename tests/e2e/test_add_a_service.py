@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +18,14 @@ from fnctl.builder import layer_images as layers
 from fnctl.engine.docker import DockerEngine
 from fnctl.engine.port import LABEL, LABEL_HOME, Engine
 from fnctl.errors import ConfigError, EngineError
-from fnctl.model import Project, SandboxSpec
+from fnctl.model import LivenessRule, Project, SandboxSpec
 from fnctl.progress import Silent
 from fnctl.services.networks import SERVICES, Networks
+from fnctl.services.node import Health
 from fnctl.services.plan import Owner, Planned, volume_name
 from fnctl.services.services import Services
+from fnctl.services.supervisor import Supervisor
+from tests.support import turning as waiting
 
 pytestmark = pytest.mark.engine
 
@@ -35,6 +41,16 @@ while (my $client = $server->accept) {
     open $file, '<', "/state/said" or die $!;
     print $client "$ENV{GREETING} ", map { s/\n/ /r } <$file>;
     close $client;
+}
+"""
+# Takes its time with each, and accepts no other meanwhile.
+SLOW = """
+use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalPort => 7000, Listen => 8, ReuseAddr => 1) or die "no port: $!";
+while (my $client = $server->accept) {
+    my $said = <$client>;
+    select undef, undef, undef, 0.5 if $said;
+    print $client $said;
 }
 """
 YAML = """
@@ -59,10 +75,10 @@ def engine() -> Iterator[Engine]:
     made.close()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """fnctl's own layers/, and two new folders beside them: one in the sandbox image, one that makes its own."""
-    folder = tmp_path / "layers"
+    folder = tmp_path_factory.mktemp("root") / "layers"
     shutil.copytree(catalog.layers_dir(), folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     unique = f"# {uuid.uuid4().hex}\n"
     for name, program in (("inside", "/opt/fnctl/inside/program.pl"), ("apart", "/usr/local/bin/moved.pl")):
@@ -75,7 +91,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image(engine: Engine, root: Path) -> Iterator[str]:
     made = layers.sandbox_image(engine, catalog.default_runtimes(), Silent(), root)
     yield made
@@ -122,6 +138,44 @@ def test_a_folder_is_enough(engine: Engine, root: Path, image: str, tmp_path: Pa
         engine.remove_volume(volume_name(Owner(project.id, "", LABELS), "echo"))
         if own != image:
             engine.remove_image(own)
+
+
+def test_one_that_hangs_is_restarted_and_one_that_is_slow_is_not(
+    engine: Engine, root: Path, image: str, tmp_path: Path
+) -> None:
+    """It is stopped (SIGSTOP): the kernel still makes its connections. Then it is slow, and accepts one at a time."""
+    project = project_with(tmp_path / "project", root, "inside")
+    rule = LivenessRule(interval_s=0.3, failures=3)
+    kind = replace(
+        catalog.service_types(root)["inside"], liveness=rule, volume=None, command=("/usr/bin/perl", "-e", SLOW)
+    )
+    owner = Owner(project.id, "run", LABELS)
+    networks = Networks(engine, owner)
+    services = Services(engine, owner, networks, [Planned(project.services[0], kind, image)], tmp_path)
+    told: list[str] = []
+
+    async def story() -> None:
+        supervisor = Supervisor(services, asyncio.to_thread, lambda: None, tell=lambda name, text: told.append(text))
+        running = asyncio.create_task(supervisor.run())
+        (node,) = services.nodes
+        os.kill(node.pid, signal.SIGSTOP)
+        await waiting.until(lambda: node.restarts == 1)
+        assert "service echo is restarted: port 7000 has accepted no connection for 0.9 s" in told
+        assert any("for 0.3 s" in text for text in told)
+        network, said = networks.of(SERVICES)[0], len(told)
+        answers = await asyncio.gather(*(asyncio.to_thread(say, engine, image, network, word) for word in "abc"))
+        assert sorted(answers) == ["a\n", "b\n", "c\n"]
+        assert (node.restarts, node.health) == (1, Health.UP), told[said:]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    try:
+        services.start()
+        services.check()
+        asyncio.run(story())
+    finally:
+        services.stop()
+        networks.stop()
 
 
 def test_one_that_never_listens_is_told(engine: Engine, root: Path, image: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from signal import SIGSTOP
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ functions:
   alone: {<<: *node}
 services:
   data: {type: data}
+  stuck: {type: data}
 """
 SOON_MS = 1000  # a call that cannot reach a service says so by then
 
@@ -47,6 +49,8 @@ def desk() -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def shop(desk: Desk) -> Iterator[Running]:
     with rig.running(desk) as running:
+        # It takes its time to be found: the last test that asks for it waits for what is left.
+        os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", service(running, "stuck")["sandbox"])), SIGSTOP)
         yield running
         running.audit()
         assert rules_of(desk)
@@ -54,7 +58,7 @@ def shop(desk: Desk) -> Iterator[Running]:
         running.stop()
     assert bridges
     assert rules_of(desk) == []
-    docker("volume", "rm", volume(desk))
+    docker("volume", "rm", volume(desk), volume(desk, "stuck"))
 
 
 def networks(desk: Desk) -> list[str]:
@@ -77,12 +81,12 @@ def run(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
 
 
-def volume(desk: Desk) -> str:
-    return f"fnctl-{(desk.home / 'id').read_text()}-{desk.state.name}-data"
+def volume(desk: Desk, name: str = "data") -> str:
+    return f"fnctl-{(desk.home / 'id').read_text()}-{desk.state.name}-{name}"
 
 
-def service(shop: Running) -> dict[str, Any]:
-    (row,) = shop.status()["services"]
+def service(shop: Running, name: str = "data") -> dict[str, Any]:
+    (row,) = (each for each in shop.status()["services"] if each["name"] == name)
     return dict(row)
 
 
@@ -233,5 +237,24 @@ def test_another_home_in_the_same_folder_harms_nothing_of_this_one(shop: Running
     assert (service(shop)["sandbox"], service(shop)["restarts"] >= 0) == (mine, True)
     assert asked(shop, "node").json["connected"] is True
     assert data in docker("volume", "ls", "-q").split()
-    docker("volume", "rm", volume(other))
+    docker("volume", "rm", volume(other), volume(other, "stuck"))
     shop.audit()
+
+
+def test_one_that_hangs_is_told_and_restarted(shop: Running) -> None:
+    """Stopped (SIGSTOP): it lives, the kernel makes its connections, and nobody accepts them."""
+
+    def told() -> list[str]:
+        return [entry["text"] for entry in shop.desk.lines("stuck") if entry["kind"] == "line"]
+
+    def is_known() -> bool:
+        row = service(shop, "stuck")
+        return row["restarts"] > 0 or (row["state"], "accepted no connection" in row["found"]) == ("unresponsive", True)
+
+    until(is_known, "the service to be found unresponsive", 90)
+    until(lambda: service(shop, "stuck")["restarts"] > 0, "the service to be restarted", 90)
+    until(lambda: service(shop, "stuck")["state"] == "up", "the service to be up")
+    for said in ("service stuck: ", "service stuck is restarted: "):
+        assert any(line.startswith(f"{said}port 80 has accepted no connection for ") for line in told())
+    assert asked(shop, "node", "stuck").json["connected"] is True
+    assert service(shop)["state"] == "up", "the other one is let alone"

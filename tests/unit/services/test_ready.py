@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fnctl.model import Ready, ServiceType
-from fnctl.services.ready import listening, readiness
+from fnctl.services.ready import readiness
+from fnctl.services.sockets import Sockets, sockets
 
 
 def kind(*ports: int) -> ServiceType:
@@ -39,4 +40,4 @@ def test_all_ports_are_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_gone_listens_on_nothing() -> None:
-    assert listening(2**22 + 1) == frozenset()
+    assert sockets(2**22 + 1) == Sockets(frozenset(), {})
