@@ -72,6 +72,12 @@ VERBS = (
     Verb("run", "Serve the project's functions until stopped."),
     Verb("reload", "Apply changes to the running service, without a stop."),
     Verb("restart", "Restart the running service in place, without refusing a connection."),
+    Verb(
+        "install-service",
+        "Have systemd serve the project, now and after each boot.",
+        module="fnctl.cli.install_service",
+        attribute="install_service",
+    ),
     Verb("deploy", "Switch the running service to another release."),
     Verb("rollback", "Switch the running service back to an earlier version.", module="fnctl.cli.deploy"),
     Verb("alias", "Name versions of a release, and split calls between them."),

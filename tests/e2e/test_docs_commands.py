@@ -36,6 +36,7 @@ NOT_RUN = {
     "cd .. && fnctl init verification --template verification && cd verification && fnctl run": (
         "test_template_verification.py does what the template's README says"
     ),
+    "sudo fnctl install-service --port 8080 --as fnctl -- --warm 3": "needs systemd; test_install_service.py starts it",
     "docker run --rm -p 8080:8080 localhost:5000/team/shop:1.4": "110 MB through Docker; building.md runs one",
 }
 

@@ -63,7 +63,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def test_every_verb_is_in_the_readme_and_no_other() -> None:
-    listed = re.findall(r"^\| `fnctl ([a-z]+)` \|", README, re.MULTILINE)
+    listed = re.findall(r"^\| `fnctl ([a-z]+(?:-[a-z]+)*)` \|", README, re.MULTILINE)
     assert listed == [verb.name for verb in VERBS]
 
 
@@ -71,9 +71,9 @@ def test_every_verb_is_in_the_readme_and_no_other() -> None:
 def test_commands_are_verbs(page: Path) -> None:
     known = {verb.name for verb in VERBS}
     text = page.read_text(encoding="utf-8")
-    shown = re.findall(r"`fnctl ([a-z]+)\b", FENCED.sub("", text))
+    shown = re.findall(r"`fnctl ([a-z]+(?:-[a-z]+)*)\b", FENCED.sub("", text))
     for language, block in FENCED.findall(text):
-        shown += re.findall(r"^fnctl ([a-z]+)\b", block, re.MULTILINE) if language == "sh" else []
+        shown += re.findall(r"^fnctl ([a-z]+(?:-[a-z]+)*)\b", block, re.MULTILINE) if language == "sh" else []
     assert set(shown) <= known
 
 
