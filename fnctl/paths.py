@@ -108,6 +108,8 @@ class ProjectPaths:
         that cannot be."""
         try:
             for folder in (home(), home() / "projects", self.root, self.logs, self.slots, self.releases):
+                if folder == self.slots and folder.is_symlink():
+                    continue  # whose folder may be gone: control/slots_folder.py sees to it
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:

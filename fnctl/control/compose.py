@@ -392,7 +392,7 @@ async def running(
 
     `source` reads the project anew, for a reload; `installation`: where that is a release, what else it can serve."""
     stack = Stack(prepared, settings, source, installation)
-    watcher = CrashWatcher(stack.run.run_id)
+    watcher = CrashWatcher(stack.run.run_id, stack.run.slots)
     watcher.start()
     try:
         await stack.start()

@@ -1,7 +1,7 @@
-"""A small process beside `fnctl run` that outlives it, and removes its containers if it was killed.
+"""A small process beside `fnctl run` that outlives it, and removes its containers and slots if it was killed.
 
-`python -m fnctl.control.crash_watcher RUN` waits on its standard input: a byte says that the run ended in good order,
-the end of the file without one that it did not. While it waits it has loaded nothing but this file.
+`python -m fnctl.control.crash_watcher RUN SLOTS` waits on its standard input: a byte says that the run ended in good
+order, the end of the file without one that it did not. While it waits it has loaded nothing but this file.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from pathlib import Path
 
 
 class CrashWatcher:
     """start → stop. It acts on a run that ended without stopping it."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, slots: Path) -> None:
+        """`slots`: the run's folder of slots, which has the secrets of its functions in it."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._run = run
+        self._words = (run, str(slots))
 
     def start(self) -> None:
         """Where no process can be started the run goes on without: the next run removes what may be left."""
         with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fnctl.control.crash_watcher", self._run],
+                [sys.executable, "-P", "-m", "fnctl.control.crash_watcher", *self._words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -44,16 +46,18 @@ class CrashWatcher:
             process.wait()
 
 
-def main(run: str) -> None:
+def main(run: str, slots: Path) -> None:
     if sys.stdin.buffer.read(1):
         return
     import time
 
     from fnctl.control.crash_cleanup import remove_remains
+    from fnctl.control.slots_folder import discard
     from fnctl.engine.docker import DockerEngine
 
+    discard(slots)
     remove_remains(DockerEngine(timeout_s=30.0), run, time.monotonic, time.sleep)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], Path(sys.argv[2]))

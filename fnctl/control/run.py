@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fnctl.control.slots_folder import SlotsFolder
@@ -133,6 +134,11 @@ class Run:
             if instance.farewell is not None:
                 self._logs.line(name, instance.id, None, instance.farewell.told)
             self._logs.line(name, instance.id, None, f"instance ended: {instance.death}")
+
+    @property
+    def slots(self) -> Path:
+        """Where the folders of its sandboxes lie."""
+        return self._slots.path
 
     def sandboxes(self) -> Sandboxes:
         """For the processes of workflows."""

@@ -27,10 +27,17 @@ class SlotsFolder:
         """`link`: the project's `slots`, a folder or a link to one that a killed run has left."""
         self._link = link
         parent = next((each for each in parents if _fits(each, link.parent)), None)
-        self.path = link if parent is None else self._outside(parent)
-        # What cleans temporary folders leaves what somebody has locked (tmpfiles.d(5)).
-        self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._held, fcntl.LOCK_SH)
+        held = None
+        while held is None:
+            self.path = self._inside() if parent is None else self._outside(parent)
+            held = _locked(self.path)
+        self._held = held
+
+    def _inside(self) -> Path:
+        if self._link.is_symlink():  # to where a run was that could have them outside
+            self._link.unlink()
+        self._link.mkdir(mode=0o700, exist_ok=True)
+        return self._link
 
     def _outside(self, parent: Path) -> Path:
         if self._link.is_symlink():
@@ -52,6 +59,42 @@ class SlotsFolder:
                 self.path.rmdir()
                 self._link.unlink()
                 self._link.mkdir(mode=0o700)
+
+
+def discard(folder: Path) -> bool:
+    """Remove what a run that was killed left there, secrets with it. False: another run has taken it over."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return True  # it is gone
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for each in folder.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each, ignore_errors=True)
+            else:
+                each.unlink()
+        if folder.name != "slots":
+            folder.rmdir()
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # the next run finds the rest
+    finally:
+        os.close(held)
+    return True
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds it: what cleans temporary folders leaves what somebody has locked (tmpfiles.d(5)), and so
+    does `discard`. None: it was removed just now."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):
+        if folder.stat().st_ino == os.fstat(held).st_ino:
+            return held
+    os.close(held)
+    return None
 
 
 def _fits(parent: Path, state: Path) -> bool:

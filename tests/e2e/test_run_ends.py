@@ -103,9 +103,12 @@ def test_killed_and_never_started_again_its_containers_go(desk: Desk) -> None:
             until(lambda: any(row["in_flight"] for row in running.status()["instances"]), "a busy instance")
             until(lambda: running.pool_full(running.status()), "the pool to be full again")
             assert len(desk.containers()) == 6
+            outside = (desk.state / "slots").resolve()
+            assert list(outside.iterdir())
             running.signal(signal.SIGKILL)
             running.process.wait(5)
         until(lambda: not desk.containers(), "the containers to go", 30)
+        until(lambda: not outside.exists(), "the folder of its slots to go", 30)
 
 
 def test_killed_while_it_makes_containers_none_is_left(desk: Desk) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
-from fnctl.control.slots_folder import SlotsFolder
+from fnctl.control.slots_folder import SlotsFolder, discard
 
 
 def state(folder: Path) -> tuple[Path, Path]:
@@ -30,6 +31,28 @@ def test_what_a_killed_run_left_is_used_again(tmp_path: Path) -> None:
     (left / "1").mkdir()
     again = SlotsFolder(slots, (tmp,))
     assert (again.path, [each.name for each in slots.iterdir()]) == (left, ["1"])
+
+
+def test_what_a_killed_run_left_is_discarded_unless_another_run_has_it(tmp_path: Path) -> None:
+    slots, tmp = state(tmp_path)
+    run = SlotsFolder(slots, (tmp,))
+    (run.path / "1").mkdir()
+    (run.path / "1" / "secret").write_text("canary")
+    assert not discard(run.path)
+    assert (run.path / "1" / "secret").exists()
+    os.close(run._held)  # as its end by SIGKILL does
+    assert discard(run.path)
+    assert list(tmp.iterdir()) == []
+    assert discard(run.path), "it is gone already"
+    again = SlotsFolder(slots, (tmp,))
+    assert (again.path.parent, slots.readlink()) == (tmp, again.path)
+
+
+def test_in_the_state_the_folder_itself_stays(tmp_path: Path) -> None:
+    slots, _ = state(tmp_path)
+    (slots / "1").mkdir()
+    assert discard(slots)
+    assert list(slots.iterdir()) == []
 
 
 def test_one_that_others_could_have_made_is_not(tmp_path: Path) -> None:
