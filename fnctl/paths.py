@@ -76,6 +76,11 @@ class ProjectPaths:
         return self.root / "gateway.sock"
 
     @property
+    def nonces(self) -> Path:
+        """The nonces of signed requests that were used in the last minutes."""
+        return self.root / "nonces"
+
+    @property
     def keys(self) -> Path:
         """The keys of those who call the functions."""
         return self.root / "keys.json"

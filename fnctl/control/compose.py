@@ -27,6 +27,7 @@ from fnctl.control.deployments import Deployments, tagged
 from fnctl.control.handover import Handover
 from fnctl.control.later import Later, SharedStore, shared_store
 from fnctl.control.lock import ProjectLock
+from fnctl.control.nonce_file import NonceFile
 from fnctl.control.prepare import Prepared, Selection
 from fnctl.control.run import ASLEEP_MB, Run
 from fnctl.control.updates import Edit, Source, Updates
@@ -122,7 +123,8 @@ class Stack:
         functions = tuple(code.function for code in prepared.codes)
         self.routes = Routes(functions, settings.exposure.names)
         self._keys = KeyFile(self.run.paths.keys)
-        self._gate = Gate(self._keys.keyring())
+        self._nonces = NonceFile(self.run.paths.nonces)
+        self._gate = Gate(self._keys.keyring(), journal=self._nonces)
         self.later = self._later(shared_store(prepared.project)) if settings.later else None
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.gateway = Gateway(
@@ -226,6 +228,7 @@ class Stack:
         await asyncio.gather(forcing, return_exceptions=True)
         await ending
         await self._admin.stop()
+        self._nonces.close()
         self._updates.close()
         if self._pace.factor > self._measured:  # slower than was known: the next run begins with that
             with suppress(OSError):

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver
 from http_message_signatures.algorithms import HMAC_SHA256
 
+from fnctl.control.nonce_file import NonceFile
 from fnctl.model import Auth, Function, JwtRule
-from fnctl.triggers.http.auth import Gate, Nonces
+from fnctl.triggers.http.auth import Gate
 from fnctl.triggers.http.keyring import Key, KeyKind, Keyring, new_key
+from fnctl.triggers.http.nonces import KEPT_S, Nonces
 from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play, split, talk
 
 Answer = tuple[bytes, dict[bytes, bytes], bytes]  # status line, fields, body
@@ -205,10 +207,58 @@ def test_nonces_are_forgotten_when_no_signature_can_be_as_old() -> None:
     nonces = Nonces(lambda: now[0], most=2)
     assert nonces.use("k", "a")
     assert not nonces.use("k", "a")
-    assert nonces.use("other", "a")
-    assert not nonces.use("k", "b")  # full
+    assert nonces.use("k", "b")
+    assert not nonces.use("k", "c"), "so many are remembered of one key"
+    assert nonces.use("other", "a"), "which is no matter of another's"
     now[0] = 601.0
     assert nonces.use("k", "a")
+
+
+def test_a_signed_request_is_admitted_once_whatever_becomes_of_the_gateway(tmp_path: Path) -> None:
+    function, gate, key, _ = keyed(kind=KeyKind.SIGNING, auth=Auth.HMAC)
+    file = tmp_path / "nonces"
+    whole = signed(key, body=b"pay 5")
+    statuses = []
+    for _ in range(2):  # the second as after `kill -9`: nothing was closed
+        gate = Gate(gate.keyring, journal=NonceFile(file))
+        ((line, _, _),), _ = send(tmp_path, function, gate, whole)
+        statuses.append(line)
+    assert statuses == [b"HTTP/1.1 200 OK", b"HTTP/1.1 401 Unauthorized"]
+
+
+def test_nonces_on_disk_are_young_ones_and_few(tmp_path: Path) -> None:
+    now = [1000.0]
+
+    def opened() -> tuple[NonceFile, Nonces]:
+        file = NonceFile(tmp_path / "nonces", lambda: now[0])
+        return file, Nonces(lambda: now[0], journal=file)
+
+    file, nonces = opened()
+    for number in range(2000):
+        assert nonces.use("k", str(number))
+        now[0] += 1.0
+    file.close()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * KEPT_S * 40
+    with (tmp_path / "nonces").open("ab") as cut:
+        cut.write(b"a record that is not whole")
+    file, nonces = opened()
+    assert not nonces.use("k", "1999")
+    assert not nonces.use("k", "1401")
+    assert nonces.use("k", "1400")
+    file.close()
+    now[0] = 5.0  # somebody has set the clock back
+    file, nonces = opened()
+    assert not nonces.use("k", "1999")
+    assert nonces.use("k", "new")
+    file.close()
+
+
+def test_a_nonce_that_cannot_be_stored_opens_nothing(tmp_path: Path) -> None:
+    function, gate, key, _ = keyed(kind=KeyKind.SIGNING, auth=Auth.HMAC)
+    gate = Gate(gate.keyring, journal=NonceFile(tmp_path / "gone" / "nonces"))
+    ((line, fields, _),), seen = send(tmp_path, function, gate, signed(key, body=b"pay 5"))
+    assert (line, fields[b"retry-after"]) == (b"HTTP/1.1 503 Service Unavailable", b"1")
+    assert seen == []
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------

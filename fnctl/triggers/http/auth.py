@@ -11,7 +11,6 @@ field that carried the credential is not sent on; `X-Fnctl-Caller` says who call
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -20,10 +19,9 @@ from fnctl.errors import FnctlError
 from fnctl.model import Auth, Function
 from fnctl.triggers.http.head import CHUNKED, RequestHead
 from fnctl.triggers.http.keyring import Keyring
+from fnctl.triggers.http.nonces import MAX_AGE_S, NonceJournal, Nonces
 from fnctl.triggers.http.refusal import LengthRequired
 
-MAX_AGE_S = 300  # of a signature; nonces are remembered as long
-MOST_NONCES = 100_000  # remembered at once; past that, signed requests are refused until the oldest have aged
 # Bytes of the fields that the signature's library parses character by character, some 10 µs each.
 MOST_SIGNED = 2048
 _STRUCTURED = frozenset(("signature", "signature-input", "content-digest"))
@@ -59,31 +57,18 @@ class Admitted(NamedTuple):
     verify: Verify | None = None
 
 
-class Nonces:
-    """Those that were used within the age of a signature. Bounded; on the given clock, in seconds."""
-
-    def __init__(self, clock: Callable[[], float], most: int = MOST_NONCES) -> None:
-        self._clock = clock
-        self._most = most
-        self._used: OrderedDict[tuple[str, str], float] = OrderedDict()
-
-    def use(self, key: str, nonce: str) -> bool:
-        """False where it was used, or where no more can be remembered."""
-        now = self._clock()
-        while self._used and next(iter(self._used.values())) < now - 2 * MAX_AGE_S:
-            self._used.popitem(last=False)
-        if (key, nonce) in self._used or len(self._used) >= self._most:
-            return False
-        self._used[key, nonce] = now
-        return True
-
-
 class Gate:
     """Checks requests against the keys in force. On the event loop's thread."""
 
-    def __init__(self, keyring: Keyring, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        clock: Callable[[], float] = time.monotonic,
+        journal: NonceJournal | None = None,
+    ) -> None:
+        """`journal`: of the nonces that were used, for the next run."""
         self.keyring = keyring  # swapped whole
-        self._nonces = Nonces(clock)
+        self._nonces = Nonces(clock, journal=journal)
         self._jwks: dict[str, Any] = {}
 
     def forget(self) -> None:
