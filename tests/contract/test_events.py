@@ -10,7 +10,7 @@ import pytest
 
 from fnctl.model import EventTrigger, Function
 from tests.contract.deferred_calls import Told, ask
-from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play
+from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play, talk
 
 BINARY = {
     "Ce-Id": "7",
@@ -33,6 +33,23 @@ STRUCTURED = {
 
 def asking(name: str, filter: str = "", path: str = "/") -> Function:
     return replace(app(name), triggers=(EventTrigger(filter, path),))
+
+
+def test_a_page_of_another_site_publishes_nothing(tmp_path: Path) -> None:
+    """What a browser sends for it without asking: a simple request, whose answer the page cannot read."""
+
+    def post(path: str, site: str) -> bytes:
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nSec-Fetch-Site: {site}\r\n"
+        return f"{head}Content-Length: 2\r\n\r\n{{}}".encode()
+
+    async def scene(made: Stage) -> None:
+        for path in ("/_fnctl/events", "/_fnctl/queues/jobs", "/_fnctl/sqs", "/_fnctl/workflows/w", "/_fnctl/aws/x"):
+            refused = await talk(made, post(path, "cross-site"))
+            assert refused.startswith(b"HTTP/1.1 403 "), (path, refused)
+            own = await talk(made, post(path, "same-origin"))
+            assert not own.startswith(b"HTTP/1.1 403 "), (path, own)
+
+    play(tmp_path, scene, hosts=frozenset({b"127.0.0.1"}))
 
 
 async def publish(made: Stage, fields: dict[str, str], body: bytes = b"data") -> Told:

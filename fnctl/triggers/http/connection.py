@@ -254,7 +254,9 @@ class ClientConnection(asyncio.Protocol):
                 routed = self._match(fields.host, head.method, head.target)
             if isinstance(routed, Split):
                 routed = routed.pick(head)
-            if self._gate is not None and isinstance(routed, Match) and routed.function.auth is not Auth.NONE:
+            if not isinstance(routed, Match):
+                own_addresses.check(routed, data[:end])
+            elif self._gate is not None and routed.function.auth is not Auth.NONE:
                 head, verify = self._gate.admit(routed.function, head)
             if head.fields.deferral and self._acceptor and isinstance(routed, Match) and asks_later(routed, head):
                 later = asked_again(self._asked, routed, head) or Asked(

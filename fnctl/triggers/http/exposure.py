@@ -2,17 +2,19 @@
 
 On loopback the danger is a web page: by DNS rebinding its own name comes to mean 127.0.0.1, and the browser then lets
 the page call whatever listens there. Such a request still carries the page's name in Host, so only names that are ours
-are answered. Beyond loopback the danger is everybody: the gateway listens there only behind a proxy that is named, or
+are answered. Without rebinding, a page can still send a simple request, whose answer it cannot read: fnctl's own
+addresses refuse what a browser says to come from another site (Sec-Fetch-Site). Beyond loopback the danger is everybody: the gateway listens there only behind a proxy that is named, or
 with authentication on every function.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fnctl.errors import FnctlError, UsageError
+from fnctl.errors import FnctlError, Forbidden, UsageError
 from fnctl.model import Auth, Function
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,6 +26,15 @@ class Misdirected(FnctlError):
 
     http_status = 421
     code = "misdirected"
+
+
+_CROSS_SITE = re.compile(rb"(?i)\r\nsec-fetch-site:[ \t]*cross-site[ \t]*\r\n")
+
+
+def refuse_other_sites(raw: bytes) -> None:
+    """`raw`: a head. Raises Forbidden where a browser has sent it for a page of another site."""
+    if _CROSS_SITE.search(raw) is not None:
+        raise Forbidden("a page of another site cannot use this address", hint="call it from a function of the project")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from fnctl.triggers.http import deferral, workflow_routes
 from fnctl.triggers.http.deferral import Acceptor, Client, Deferral
-from fnctl.triggers.http.found import Events, Flow, FlowRun, Queued, Stored
+from fnctl.triggers.http.exposure import refuse_other_sites
+from fnctl.triggers.http.found import Aws, Events, Flow, FlowRun, Found, Queued, Stored
 from fnctl.triggers.http.head import RequestHead
 from fnctl.triggers.http.state import GatewayState
 
 Own = Stored | Events | Flow | FlowRun | Queued
+
+
+def check(routed: Found, raw: bytes) -> None:
+    """Raises Forbidden where one is asked by a page of another site."""
+    if isinstance(routed, Own | Aws):
+        refuse_other_sites(raw)
 
 
 def serving(
