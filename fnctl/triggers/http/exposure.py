@@ -3,8 +3,8 @@
 On loopback the danger is a web page: by DNS rebinding its own name comes to mean 127.0.0.1, and the browser then lets
 the page call whatever listens there. Such a request still carries the page's name in Host, so only names that are ours
 are answered. Without rebinding, a page can still send a simple request, whose answer it cannot read: fnctl's own
-addresses refuse what a browser says to come from another site (Sec-Fetch-Site). Beyond loopback the danger is everybody: the gateway listens there only behind a proxy that is named, or
-with authentication on every function.
+addresses refuse what a browser says to come from another site (Sec-Fetch-Site). Beyond loopback the danger is
+everybody: the gateway listens there only behind a proxy that is named, or with authentication on every function.
 """
 
 from __future__ import annotations
