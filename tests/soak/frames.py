@@ -148,7 +148,7 @@ async def one(folder: Path, chance: random.Random, figures: Figures) -> None:
     told = [frame(chance) for _ in range(chance.randrange(1, FRAMES))]
     writer.write(b"".join(told))
     writer.close()  # what was said is heard to its end, or to the first breach
-    await until(lambda: owner.ended or owner.heard["agent_hung_up"] > 0)
+    await until(lambda: owner.ended or owner.heard["hung_up"] > 0)
     conversation.close(ProtocolError("over"))
     if role == "agent":
         await asyncio.gather(booting, return_exceptions=True)
