@@ -20,6 +20,7 @@ from tests.faults import rig
 from tests.faults.engine import private_engine
 from tests.soak import calls, chaos, frames, hostile
 from tests.soak.figures import Figures, say
+from tests.support import homes
 from tests.support.command import docker
 
 
@@ -53,9 +54,13 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     say(f"seed {seed}: the same events and bytes with SOAK_SEED={seed}")
     failed = False
-    for figures in parts(seed):
-        figures.tell()
-        failed = failed or bool(figures.failed)
+    homes.share()
+    try:
+        for figures in parts(seed):
+            figures.tell()
+            failed = failed or bool(figures.failed)
+    finally:
+        homes.unshare()
     say("failed" if failed else "all parts held")
     return 1 if failed else 0
 
