@@ -9,6 +9,7 @@ FnctlError                    exit  HTTP
 │   └── ImageNotFound          1    503   Docker has no such image
 ├── RegistryError              1    502   a registry refused, or did not answer as registries do
 ├── ReleaseError               1    502   a release is damaged, or is none that this fnctl can use
+├── BackupError                1    500   a backup is damaged, or is none that this fnctl can use
 ├── BuildError                 1    500   a build step failed; the previous version stays
 ├── ConflictError              1    409   already in use: port, project, name
 ├── Forbidden                  1    403   a function calls one that it may not call
@@ -95,6 +96,10 @@ class RegistryError(FnctlError):
 class ReleaseError(FnctlError):
     http_status = 502
     code = "release"
+
+
+class BackupError(FnctlError):
+    code = "backup"
 
 
 class BuildError(FnctlError):

@@ -88,6 +88,8 @@ VERBS = (
     Verb("ps", "List the running instances of this project."),
     Verb("logs", "Show the output of functions, and a receipt for each invocation."),
     Verb("stop", "Stop the running functions of this project."),
+    Verb("backup", "Write the project's state into one file, while it runs."),
+    Verb("restore", "Put the state of a backup in the place of this project's.", module="fnctl.cli.backup"),
     Verb("key", "Manage the keys of callers.", actions=("add", "ls", "rm")),
     Verb(
         "queue",

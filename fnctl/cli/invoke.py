@@ -125,13 +125,13 @@ def _gateway_socket(name: str, file: Path | None) -> Iterator[Path]:
         yield paths.gateway_socket
         return
     from fnctl import config
-    from fnctl.control import compose
+    from fnctl.control import one_call
 
     project = config.load(Path.cwd(), file)
     with contextlib.ExitStack() as lifetime:
         # The progress ends before the answer is printed: on a terminal its last drawing would wipe the answer out.
         with output.progress() as progress:
-            socket = lifetime.enter_context(compose.one_shot(project, name, progress))
+            socket = lifetime.enter_context(one_call.one_shot(project, name, progress))
         yield socket
 
 

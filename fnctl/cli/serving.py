@@ -54,7 +54,7 @@ def serve(
     import uvloop
 
     from fnctl import given_sockets
-    from fnctl.control import compose
+    from fnctl.control import compose, restore
     from fnctl.control.installation import Installation
     from fnctl.control.lock import ProjectLock
     from fnctl.paths import ProjectPaths
@@ -66,6 +66,7 @@ def serve(
     elif not handover.on_trial():
         lock.acquire()
     try:
+        restore.check_whole(ProjectPaths.of(project.id))
         engine = compose.connect()
         installation = Installation(project.root, engine) if isinstance(origin, str) else None
         with output.progress() as progress:

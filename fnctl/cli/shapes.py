@@ -57,6 +57,15 @@ _VERSION = _of(
         "functions": {"type": "object"},
     }
 )  # fmt: skip
+_BACKUP = _of(
+    {
+        "file": TEXT,
+        "project": TEXT,
+        "at": NUMBER,
+        "fnctl": TEXT,
+        "parts": _rows(_of({"name": TEXT, "size_bytes": WHOLE})),
+    }
+)
 _STEP = _of({"name": TEXT, "kind": TEXT, "state": TEXT, "attempts": WHOLE, "began": NUMBER}, {"step": TEXT})
 _OPEN_RUN = _of({"run": TEXT, "workflow": TEXT, "state": TEXT, "wrong": _rows(TEXT), "functions": _rows(TEXT)})
 _TIMER = _of({"function": FUNCTION, "timer": TEXT, "next": NUMBER})
@@ -183,6 +192,8 @@ SHAPES: Mapping[str, Schema] = {
     "releases --show": {
         **_VERSION, "properties": {**_VERSION["properties"], "story": _rows(_of({"at": TEXT, "text": TEXT}))},
     },
+    "backup": _BACKUP,
+    "restore": _BACKUP,
     "restart": _of({"pid": WHOLE, "before": _or_null(TEXT), "version": TEXT, "took_s": NUMBER}),
     "reload": _of({key: _rows(TEXT) for key in ("added", "changed", "removed", "notes")}),
 }  # fmt: skip

@@ -5,6 +5,7 @@
     POST /v1/keys          read the keys of callers anew
     POST /v1/reload        read the project anew and apply what has changed; 200 when it serves, with what that was
     POST /v1/restart       {"program": […]} takes over, once all that it serves is made ready; 202 when this run ends
+    POST /v1/hold          services stand still until the client leaves; "held" when they do
     POST /v1/reap?function=NAME    end its idle instances now; 200 when the pool is full again, with how many there were
     POST /v1/sleep?function=NAME   put its idle instances to sleep now; 200 with how many there were
     …    /v1/deploy, /v1/rollback, /v1/alias, /v1/promote     release_routes.py
@@ -37,6 +38,7 @@ from starlette.routing import Route
 
 from fnctl.control import release_routes, run_routes
 from fnctl.control.changes import Applied
+from fnctl.control.holding import Holding
 from fnctl.control.later import Later
 from fnctl.control.prepare import Selection
 from fnctl.errors import FnctlError, UsageError
@@ -62,6 +64,7 @@ def admin_app(
     releases: release_routes.Releases | None = None,
     selected: Callable[[], Awaitable[Selection]] | None = None,
     restart: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+    holding: Holding | None = None,
 ) -> Starlette:
     """`stop(now)` only begins the end and returns. `selected`: the project as the disk has it now."""
 
@@ -102,6 +105,7 @@ def admin_app(
         Route("/v1/reload", post_reload, methods=["POST"]),
     ]
     routes += [Route("/v1/restart", post_restart, methods=["POST"])] if restart is not None else []
+    routes += [holding.route] if holding is not None else []
     routes += _later_routes(later) if later is not None else []
     routes += release_routes.routes(releases) if releases is not None else []
     routes += (

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,19 @@ def admin(
     if response.status >= 300:
         raise _refusal(answer.get("error"), f"fnctl run answered {method} {target} with {response.status}")
     return answer
+
+
+@contextmanager
+def held(path: Path, timeout_s: float) -> Iterator[None]:
+    """The services of the running project stand still within (holding.py). Raises as `admin` does."""
+    with send(path, "POST", "/v1/hold", timeout_s=timeout_s) as response:
+        if response.status >= 300:
+            with suppress(ValueError):
+                told = json.loads(b"".join(response.chunks()))
+                raise _refusal(told.get("error"), f"fnctl run answered {response.asked} with {response.status}")
+            raise ProtocolError(f"fnctl run answered {response.asked} with {response.status}: is it of this version?")
+        next(response.chunks(), b"")  # which comes when they do
+        yield
 
 
 def _refusal(told: Any, otherwise: str) -> FnctlError:

@@ -6,27 +6,23 @@ import asyncio
 import os
 import resource
 import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 import fnctl
-from fnctl.control import pacing, prepare
+from fnctl.control import pacing
 from fnctl.control.admin import AdminServer, admin_app
 from fnctl.control.api_keys import KeyFile
 from fnctl.control.changes import Applied
 from fnctl.control.crash_watcher import CrashWatcher
 from fnctl.control.deployments import Deployments, tagged
 from fnctl.control.handover import Handover
+from fnctl.control.holding import Holding
 from fnctl.control.later import Later, SharedStore, shared_store
-from fnctl.control.lock import ProjectLock
 from fnctl.control.nonce_file import NonceFile
 from fnctl.control.prepare import Prepared, Selection
 from fnctl.control.run import ASLEEP_MB, Run
@@ -34,11 +30,9 @@ from fnctl.control.updates import Edit, Source, Updates
 from fnctl.engine.docker import DockerEngine
 from fnctl.engine.port import Engine
 from fnctl.errors import ConflictError, UsageError
-from fnctl.model import Function, Project
-from fnctl.paths import ProjectPaths
+from fnctl.model import Function
 from fnctl.policy import PoolPolicy, PoolRules
 from fnctl.pool.settings import Kind
-from fnctl.progress import Progress
 from fnctl.triggers.http.auth import Gate
 from fnctl.triggers.http.exposure import UNEXPOSED, Exposure
 from fnctl.triggers.http.gateway import Gateway
@@ -136,6 +130,7 @@ class Stack:
             acceptor=self.later.calls if self.later else None,
             durable=self.later.durable if self.later else None,
         )
+        services = self.run.services
         self._admin = AdminServer(
             admin_app(
                 self.status,
@@ -148,6 +143,7 @@ class Stack:
                 self,
                 self.selected,
                 self.restart,
+                Holding(partial(self.run.pool.call, services.hold), partial(self.run.pool.call, services.release)),
             ),
             self.run.paths.admin_socket,
         )
@@ -351,37 +347,6 @@ class Stack:
             "services": self.run.services.rows(),
             "pool": self.run.pool_row(),
         }
-
-
-@contextmanager
-def one_shot(project: Project, name: str, progress: Progress) -> Iterator[Path]:
-    """A service for one call: no pool, one function, no TCP. Yields the gateway's socket; nothing is left after it."""
-    lock = ProjectLock(ProjectPaths.of(project.id).ensure().lock)
-    lock.acquire()
-    try:
-        prepared = prepare.to_serve(prepare.select(project, [name]), connect(), progress)
-        ready: Future[Stack] = Future()
-        thread = threading.Thread(target=lambda: uvloop.run(_serve_until_asked(prepared, ready)), name="one-shot")
-        thread.start()
-        stack = ready.result()
-        try:
-            yield stack.run.paths.gateway_socket
-        finally:
-            stack.loop.call_soon_threadsafe(stack.request_stop, True)
-            thread.join()
-    finally:
-        lock.release()
-
-
-async def _serve_until_asked(prepared: Prepared, ready: Future[Stack]) -> None:
-    try:
-        async with running(prepared, ServeSettings(warm=0, later=False)) as stack:
-            ready.set_result(stack)
-            await stack.stopping.wait()
-    except BaseException as error:
-        if ready.done():
-            raise
-        ready.set_exception(error)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from fnctl.engine.events import Watch
 from fnctl.engine.logs import LogStream
 from fnctl.engine.one_shot import run_to_end
 from fnctl.engine.port import Closer, Engine, EngineFacts, Event, Guard, ImageInfo, RunResult
+from fnctl.engine.volumes import Volumes
 from fnctl.errors import EngineError, ImageNotFound
 from fnctl.model import SandboxInfo, SandboxSpec
 
@@ -117,6 +118,16 @@ class DockerEngine(Engine):
         except Refused as refused:
             already = refused.status == CONFLICT and "already in progress" in refused.message
             if refused.status != MISSING and not already:
+                raise
+
+    def pause(self, sandbox: str) -> None:
+        self._wire.call("POST", f"/containers/{sandbox}/pause")
+
+    def unpause(self, sandbox: str) -> None:
+        try:
+            self._wire.call("POST", f"/containers/{sandbox}/unpause")
+        except Refused as refused:
+            if refused.status not in (MISSING, CONFLICT) and "not paused" not in refused.message:
                 raise
 
     def inspect(self, sandbox: str) -> SandboxInfo | None:
@@ -225,6 +236,12 @@ class DockerEngine(Engine):
     def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         answer = self._wire.call("GET", "/volumes", params={"filters": _label_filter(labels)})
         return {row["Name"]: row.get("Labels") or {} for row in answer.get("Volumes") or ()}
+
+    def read_volume(self, volume: str, image: str, labels: Mapping[str, str], out: IO[bytes]) -> None:
+        Volumes(self, self._wire).read(volume, image, labels, out)
+
+    def write_volume(self, volume: str, image: str, labels: Mapping[str, str], archive: IO[bytes]) -> None:
+        Volumes(self, self._wire).write(volume, image, labels, archive)
 
     def _exists(self, path: str) -> bool:
         try:

@@ -22,6 +22,7 @@ from fnctl.engine.port import LABEL, Closer, Engine, EngineFacts, Event, Guard, 
 from fnctl.errors import EngineError
 from fnctl.model import SandboxInfo, SandboxSpec
 
+EMPTY_TAR = b"\0" * 10240
 KILLED = 137  # 128 + SIGKILL, as Docker tells it
 
 
@@ -70,6 +71,8 @@ class FakeEngine(Engine):
         self.sandboxes: dict[str, FakeSandbox] = {}
         self._networks: dict[str, Mapping[str, str]] = {"none": {}}  # the labels of each
         self._volumes: dict[str, Mapping[str, str]] = {}
+        self.contents: dict[str, bytes] = {}  # of volumes, as tars
+        self.paused: set[str] = set()
         self.watchers: list[_Watcher] = []
         self.runs: deque[RunResult] = deque()  # the results of coming runs; none left: exit code 0, no output
         self.builds: deque[EngineError | None] = deque()
@@ -280,6 +283,27 @@ class FakeEngine(Engine):
         if any(name == source for s in self.sandboxes.values() for source, *_ in s.spec.mounts):
             raise EngineError(f"volume {name} is in use", code="engine_refused")
         self._volumes.pop(name, None)
+        self.contents.pop(name, None)
+        self._answer(trouble)
+
+    def read_volume(self, volume: str, image: str, labels: Mapping[str, str], out: IO[bytes]) -> None:
+        trouble = self._call("read_volume", volume, image)
+        out.write(self.contents.get(volume, EMPTY_TAR))
+        self._answer(trouble)
+
+    def write_volume(self, volume: str, image: str, labels: Mapping[str, str], archive: IO[bytes]) -> None:
+        trouble = self._call("write_volume", volume, image)
+        self.contents[volume] = archive.read()
+        self._answer(trouble)
+
+    def pause(self, sandbox: str) -> None:
+        trouble = self._call("pause", sandbox)
+        self.paused.add(self.get(sandbox).id)
+        self._answer(trouble)
+
+    def unpause(self, sandbox: str) -> None:
+        trouble = self._call("unpause", sandbox)
+        self.paused.discard(sandbox)
         self._answer(trouble)
 
     def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:

@@ -87,7 +87,28 @@ class Closer(Protocol):
         ...
 
 
-class Engine(Protocol):
+class VolumeEngine(Protocol):
+    """What an engine does with volumes. The rules of `Engine` hold."""
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
+
+    def remove_volume(self, name: str) -> None: ...
+
+    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        """The labels of every volume that carries all of these, by its name."""
+        ...
+
+    def read_volume(self, volume: str, image: str, labels: Mapping[str, str], out: IO[bytes]) -> None:
+        """All that is in it, with owners, modes and times, as a tar. By way of a container of this image, with these
+        labels, that never runs and is gone afterwards. What writes to the volume meanwhile may be in it in part."""
+        ...
+
+    def write_volume(self, volume: str, image: str, labels: Mapping[str, str], archive: IO[bytes]) -> None:
+        """Into it, what such a tar holds. On failure a part of it may be there."""
+        ...
+
+
+class Engine(VolumeEngine, Protocol):
     """Blocking calls, each bounded by a timeout; safe to call from several threads.
 
     Every method raises `EngineUnavailable` where the engine cannot be reached and `EngineError` where it refuses or
@@ -102,6 +123,14 @@ class Engine(Protocol):
 
     def destroy(self, sandbox: str) -> None:
         """SIGKILL and remove, with anonymous volumes. Gone already is success."""
+        ...
+
+    def pause(self, sandbox: str) -> None:
+        """Stop all of its processes where they are: none does anything until `unpause`."""
+        ...
+
+    def unpause(self, sandbox: str) -> None:
+        """They go on. One that is not paused, or gone, is success."""
         ...
 
     def inspect(self, sandbox: str) -> SandboxInfo | None:
@@ -147,14 +176,6 @@ class Engine(Protocol):
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         """The labels of every network that carries all of these, by its name."""
-        ...
-
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
-
-    def remove_volume(self, name: str) -> None: ...
-
-    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
-        """The labels of every volume that carries all of these, by its name."""
         ...
 
     def images(self, labels: Mapping[str, str]) -> Sequence[ImageInfo]: ...

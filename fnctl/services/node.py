@@ -53,6 +53,7 @@ class Node:
         self.down_at = -1.0  # when it was found down last; negative: never
         self.restarts = 0
         self.found = ""  # why it is, or was, down
+        self.held = False  # its processes are stopped where they are, for a while
         self._engine = engine
         self._folder = folder
         self._spec = spec
@@ -94,6 +95,22 @@ class Node:
                 time.sleep(LOOK_S)
             else:
                 return
+
+    def hold(self) -> None:
+        """Until `release`, none of its processes does anything: what is in its volume stays the same. EngineError where
+        it is not up."""
+        if self.sandbox is None or self.health not in (Health.UP, Health.UNRESPONSIVE):
+            raise EngineError(f"the service {self.name} is {self.health}: it cannot be held", hint="try again")
+        self.held = True
+        self._engine.pause(self.sandbox)
+
+    def release(self) -> None:
+        """Again is fine."""
+        try:
+            if self.held and self.sandbox is not None:
+                self._engine.unpause(self.sandbox)
+        finally:
+            self.held = False
 
     def fate(self) -> str:
         """How it ended, in words."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.engine.port import LABEL_HOME, LABEL_PROJECT, LABEL_ROLE, Engine
-from fnctl.errors import FnctlError, ServiceDown
+from fnctl.errors import EngineError, FnctlError, ServiceDown
 from fnctl.model import Function, Network
 from fnctl.services import failing
 from fnctl.services.left_behind import left_behind
@@ -79,6 +79,21 @@ class Services:
         for node in self.nodes:
             node.await_ready(self.ready_s, began)
             node.is_up()
+
+    def hold(self) -> None:
+        """All of them stand still until `release`, and what is in their volumes is of one moment. EngineError: none
+        does."""
+        try:
+            for node in self.nodes:
+                node.hold()
+        except EngineError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """They go on. Again is fine."""
+        for node in self.nodes:
+            node.release()
 
     def stop(self) -> None:
         """Volumes stay: they hold the state."""

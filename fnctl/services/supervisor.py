@@ -86,6 +86,9 @@ class Supervisor:
         try:
             while failures < rule.failures:
                 await asyncio.sleep(rule.interval_s * self._slower)
+                if node.held:  # it cannot answer
+                    failures = 0
+                    continue
                 found = await self._call(liveness.look, node.pid, node.address)
                 failures = failures + 1 if found else 0
                 if found:

@@ -264,6 +264,47 @@ def test_a_volume_is_made_once_outlives_its_sandbox_and_is_removed(
     assert engine.volumes({"dev.fnctl.test": mark}) == {}
 
 
+def test_what_is_written_into_a_volume_is_read_from_it_with_owner_and_mode(
+    engine: Engine, spec: SandboxSpec, mark: str
+) -> None:
+    volume, labels = f"fnctl-test-{mark}", dict(spec.labels)
+    engine.ensure_volume(volume, labels)
+    try:
+        entry = tarfile.TarInfo("kept")
+        entry.uid, entry.gid, entry.mode, entry.size = 123, 456, 0o640, 5
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            tar.addfile(entry, io.BytesIO(b"hello"))
+        content.seek(0)
+        engine.write_volume(volume, IMAGE, labels, content)
+        read = io.BytesIO()
+        engine.read_volume(volume, IMAGE, labels, read)
+        read.seek(0)
+        with tarfile.open(fileobj=read) as tar:
+            (found,) = [each for each in tar if each.isreg()]
+            inside = tar.extractfile(found)
+            assert inside is not None and inside.read() == b"hello"
+        owned = found.uid, found.gid, found.mode & 0o777  # the engine adds the kind of file
+        assert (found.name.removeprefix("./"), owned) == ("kept", (123, 456, 0o640))
+        assert engine.list({"dev.fnctl.test": mark}) == [], "nothing is left of what it took"
+    finally:
+        engine.remove_volume(volume)
+
+
+def test_a_paused_sandbox_goes_on(engine: Engine, spec: SandboxSpec) -> None:
+    sandbox = engine.create(spec)
+    engine.pause(sandbox)
+    info = engine.inspect(sandbox)
+    assert info is not None and info.running
+    engine.unpause(sandbox)
+    engine.unpause(sandbox)
+    engine.pause(sandbox)
+    engine.destroy(sandbox)
+    engine.unpause(sandbox)
+    with pytest.raises(EngineError):
+        engine.pause(sandbox)
+
+
 def test_the_engine_says_what_it_is(engine: Engine) -> None:
     facts = engine.facts()
 

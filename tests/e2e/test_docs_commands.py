@@ -36,6 +36,7 @@ NOT_RUN = {
     "cd .. && fnctl init verification --template verification && cd verification && fnctl run": (
         "test_template_verification.py does what the template's README says"
     ),
+    "/opt/fnctl-2/bin/fnctl restart": "another installation; the page has `fnctl restart` of this one",
     "sudo fnctl install-service --port 8080 --as fnctl -- --warm 3": "needs systemd; test_install_service.py starts it",
     "docker run --rm -p 8080:8080 localhost:5000/team/shop:1.4": "110 MB through Docker; building.md runs one",
 }
@@ -229,6 +230,7 @@ SCENES = {
     "guides/from-a-cloud.md": FC3,
     "guides/queues.md": WORKER,
     "guides/on-a-server.md": "fnctl init served && cd served",
+    "guides/upgrading.md": "fnctl init upgraded && cd upgraded && fnctl run --detach",
     "guides/proxy-and-ca.md": "fnctl init proxied && cd proxied",
     "guides/secrets-and-environment.md": SHOP,
     "guides/ship.md": SHIP,

@@ -267,3 +267,22 @@ def test_what_has_another_reason_is_told_as_it_is(stage: Stage) -> None:
     assert stage.services.explained(SHOP, queue, 0.0) is queue
     alone = Function("alone", Path("/alone"), "node24", "alone.run")
     assert stage.services.explained(alone, REFUSED, 0.0) is REFUSED
+
+
+def test_services_stand_still_all_or_none(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.services.start()
+    with pytest.raises(EngineError, match="cannot be held"):
+        stage.services.hold()
+    assert stage.engine.paused == set(), "one that is only starting could write"
+    stage.services.nodes[0].is_up()
+    stage.services.hold()
+    assert stage.engine.paused == {stage.sandbox()}
+    stage.services.release()
+    stage.services.release()
+    assert stage.engine.paused == set()
+    stage.engine.fail("pause", EngineError("the engine is busy"))
+    with pytest.raises(EngineError, match="busy"):
+        stage.services.hold()
+    assert not stage.services.nodes[0].held
+    stage.services.stop()
