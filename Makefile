@@ -37,7 +37,7 @@ soak: setup ## Run calls, chaos and hostile bytes for hours, with a printed seed
 faults: setup test-setup ## Run all of tests/faults, shuffled, and attacks at length (SEED: repeats one; SEEDS: how many times)
 	@for round in $$(seq $(SEEDS)); do \
 	  export SEED=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$SEED"; \
-	  TRIES=200 PAIRS=5000 FRAMES=100000 STEPS=1000000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
+	  TRIES=200 KILL_SEEDS=20 PAIRS=5000 FRAMES=100000 STEPS=1000000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
 	    tests/faults tests/contract/store/test_queue_rules.py tests/unit/sandbox/test_frames.py \
 	    tests/unit/dispatch/test_interleavings.py \
 	    tests/unit/triggers/test_answers.py $(ARGS) || exit 1; unset SEED; \
@@ -55,7 +55,7 @@ format: $(STAMPS)/venv ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-conformance: $(STAMPS)/venv ## Hold fnctl against public conformance suites (CORPORA: their folder; DURABLE: parts of AWS's for durable functions, on an engine)
+conformance: $(STAMPS)/venv ## Hold fnctl against public conformance suites (CORPORA: their folder; DURABLE: parts of AWS's for durable functions, on an engine; SDKS: python, python-3, js)
 	@$(BIN)/python tools/conformance
 
 bench: setup test-setup ## Measure fnctl itself and write bench.html (a quarter of an hour; ARGS: -n 10, --help)
