@@ -12,46 +12,9 @@ import pytest
 from fnctl.clock import VirtualClock
 from fnctl.openworkflow.definition import Definition, Identity
 from fnctl.openworkflow.world import Awaited, HttpRequest, HttpResponse, Process, ProcessResult
-from tests.support.openworkflow import Played, defined, event
+from tests.support.every_task import ALL, EVENTS
+from tests.support.openworkflow import Played, defined
 from tests.support.workflow_world import Crash, FakeWorld, MemoryLog
-
-# Every kind of task, in every place where one can stand.
-ALL = """
-use:
-  functions:
-    own: {call: add, with: {n: '${ .n }'}}
-  retries: {twice: {delay: {seconds: 2}, limit: {attempt: {count: 2}}}}
-  extensions:
-  - told: {extend: emit, before: [{note: {call: add, with: {n: 0}}}]}
-do:
-- first: {call: add, with: {n: '${ .n }'}, export: {as: '{first: .}'}, compensate: [{back: {call: undo}}]}
-- loop:
-    for: {each: n, in: '[$context.first, 20]'}
-    do:
-    - each: {call: add, with: {n: '${ $index }'}, output: {as: '. + $n'}}
-    - nap: {wait: {seconds: 5}}
-- both:
-    fork:
-      branches:
-      - left: {do: [{l1: {call: own, with: {n: 1}}}, {l2: {wait: {seconds: 3}}}]}
-      - right: {call: http, with: {method: post, endpoint: 'https://x.example/r', body: {a: 1}}}
-- race: {fork: {compete: true, branches: [{slow: {wait: {seconds: 60}}}, {quick: {wait: {seconds: 1}}}]}}
-- shaky:
-    try: [{may: {call: shaky}}]
-    catch: {retry: twice, do: [{given: {set: {given: up}}}]}
-- turn: {switch: [{yes: {when: $context.first == 2, then: hears}}, {no: {then: end}}]}
-- never: {raise: {error: {type: 'https://x.example/never', status: 500}}}
-- tells: {emit: {event: {with: {source: 'https://x.example', type: told}}}}
-- hears: {listen: {to: {one: {with: {type: news}}}}, then: works}
-- works:
-    listen: {to: {any: [], until: length == 2}}
-    foreach: {do: [{w: {call: add, with: {n: '${ $item.n }'}}}], output: {as: .}}
-- runs: {run: {shell: {command: 'echo hi'}}}
-- child: {run: {workflow: {namespace: test, name: other, version: '1.0.0', input: {a: 1}}}}
-- loudly: {emit: {event: {with: {source: 'https://x.example', type: done}}}}
-- ends: {set: {child: '${ $task.input.type }', context: '${ $context }'}}
-"""
-EVENTS = [event("news", 1), event("work", {"n": 1}), event("work", {"n": 2})]
 
 
 class Scenario:
