@@ -145,15 +145,16 @@ def write_layer(root: Path, out: IO[bytes], epoch: int) -> str:
         for folder in _folders(entries):
             tar.addfile(_header(folder, 0o755, epoch, tarfile.DIRTYPE))
         for entry in entries:
-            _add(tar, entry, root, epoch)
+            if not entry.folder:
+                _add(tar, entry, root, epoch)
     return f"sha256:{hashed.digest.hexdigest()}"
 
 
 def _folders(entries: Sequence[Entry]) -> list[str]:
-    """Every folder above a file, those above first."""
+    """Every folder above a file, and those that are empty; those above first."""
     found = {"fn", APP}
     for entry in entries:
-        parts = entry.name.split("/")[:-1]
+        parts = entry.name.split("/")[: None if entry.folder else -1]
         found |= {"/".join([APP, *parts[: depth + 1]]) for depth in range(len(parts))}
     return sorted(found)
 

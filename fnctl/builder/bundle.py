@@ -22,12 +22,12 @@ DERIVED = model.DERIVED
 
 BULK_BYTES = 100_000_000  # of a folder's own files: a data set, a build's output, a forgotten archive
 
-FILE, PROGRAM, LINK = "file", "program", "link"
+FILE, PROGRAM, LINK, FOLDER = "file", "program", "link", "folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file or symlink. `value`: the SHA-256 of a file's content in hex, or where a symlink points."""
+    """One file, symlink or empty folder. `value`: the SHA-256 of a file's content in hex, or where a symlink points."""
 
     name: str
     kind: str

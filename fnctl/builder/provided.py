@@ -46,7 +46,7 @@ def _imports(rule: ProvideRule, text: str) -> Iterable[str]:
 
 
 def _sources(folder: Path, spec: RuntimeSpec, entries: list[Entry]) -> Iterable[str]:
-    code = [each for each in entries if each.name.endswith(spec.code.suffixes) and each.size <= MAX_BYTES]
+    code = [each for each in entries if each.name.endswith(spec.code.suffixes) and 0 < each.size <= MAX_BYTES]
     for entry in code[:MAX_FILES]:
         try:
             yield (folder / entry.name).read_text("utf-8", "replace")

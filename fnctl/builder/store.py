@@ -17,7 +17,7 @@ from pathlib import Path
 from fnctl import paths
 from fnctl.builder import bundle as bundles
 from fnctl.builder import tree
-from fnctl.builder.bundle import FILE, LINK, PROGRAM, Item
+from fnctl.builder.bundle import FILE, FOLDER, LINK, PROGRAM, Item
 from fnctl.builder.tree import Entry
 from fnctl.errors import BuildError
 from fnctl.model import Bundle
@@ -71,13 +71,16 @@ def remove(folder: Path) -> None:
 
 
 def copy(entries: Iterable[Entry], source: Path, target: Path) -> tuple[Item, ...]:
-    """Copy files and symlinks into the folder `target`, and tell what they hold."""
+    """Copy files, symlinks and empty folders into the folder `target`, and tell what they hold."""
     folders: set[Path] = set()
     return tuple(_copy(entry, source, target, folders) for entry in entries)
 
 
 def _copy(entry: Entry, source: Path, target: Path, folders: set[Path]) -> Item:
     there = target / entry.name
+    if entry.folder:
+        _make_folder(there, target, folders)
+        return Item(entry.name, FOLDER, "")
     _make_folder(there.parent, target, folders)
     if entry.target:
         there.symlink_to(entry.target)
@@ -121,6 +124,8 @@ def index(folder: Path) -> tuple[Item, ...]:
 def _item(entry: Entry, folder: Path) -> Item:
     if entry.target:
         return Item(entry.name, LINK, entry.target)
+    if entry.folder:
+        return Item(entry.name, FOLDER, "")
     content = hashlib.sha256()
     reader = os.open(folder / entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(reader, "rb") as data:
@@ -130,11 +135,13 @@ def _item(entry: Entry, folder: Path) -> Item:
 
 
 def link(items: Sequence[Item], source: Path, root: Path) -> None:
-    """Hard-link files that fnctl owns to `root`; symlinks anew. Copies where the file system cannot link."""
+    """Hard-link files that fnctl owns to `root`; the others anew. Copies where the file system cannot link."""
     folders: set[Path] = set()
     for item in items:
         there = root / item.name
-        _make_folder(there.parent, root, folders)
+        _make_folder(there if item.kind == FOLDER else there.parent, root, folders)
+        if item.kind == FOLDER:
+            continue
         if item.kind == LINK:
             there.symlink_to(item.value)
             continue

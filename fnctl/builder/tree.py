@@ -1,4 +1,4 @@
-"""What a folder holds, as a bundle takes it: regular files, and symlinks that stay inside. Reads no contents."""
+"""What a folder holds, as a bundle takes it: files, symlinks that stay inside, empty folders. Reads no contents."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ MAX_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, or a symlink where `target` is set. `stamp` changes whenever the content may have."""
+    """A file, a symlink where `target` is set, or an empty folder. `stamp` changes whenever the content may have."""
 
     name: str  # relative, "/" between its parts
     executable: bool
     size: int
     stamp: tuple[int, int, int]  # mtime and ctime in ns, inode
     target: str = ""
+    folder: bool = False
 
     @property
     def order(self) -> bytes:
@@ -43,7 +44,8 @@ def scan(
     skips: Callable[[str], bool] = everything,
     within: Sequence[str] = ("",),
 ) -> tuple[Entry, ...]:
-    """Every file and symlink below `root`, sorted. Folders are not listed: one without files is not in a bundle.
+    """Every file and symlink below `root`, sorted, and every folder that holds nothing at all: programs count on one
+    that they cannot make. One whose files are all left out is not listed.
     `within`: of these folders of it alone, named from `root` on, which symlinks lead to any place of.
 
     Raises BuildError for what no bundle can hold: a symlink that leaves the folder, a device, a socket, a pipe, and
@@ -70,11 +72,18 @@ def _walk(
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not skips(name) and not _is_virtualenv(Path(entry.path)):
-                    yield from _walk(Path(entry.path), f"{name}/", leaves_out, skips, real)
-            elif not leaves_out(name):
-                yield _entry(entry, name, real)
+            if not entry.is_dir(follow_symlinks=False):
+                if not leaves_out(name):
+                    yield _entry(entry, name, real)
+            elif not skips(name) and not _is_virtualenv(Path(entry.path)):
+                if _is_empty(entry.path) and not leaves_out(name):
+                    yield Entry(name, False, 0, _stamp(entry.stat(follow_symlinks=False)), folder=True)
+                yield from _walk(Path(entry.path), f"{name}/", leaves_out, skips, real)
+
+
+def _is_empty(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
 
 
 def _is_virtualenv(folder: Path) -> bool:
@@ -84,7 +93,7 @@ def _is_virtualenv(folder: Path) -> bool:
 
 def _entry(entry: os.DirEntry[str], name: str, real: str) -> Entry:
     status = entry.stat(follow_symlinks=False)
-    stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    stamp = _stamp(status)
     if stat.S_ISLNK(status.st_mode):
         return Entry(name, False, 0, stamp, _link_target(entry.path, name, real))
     if not stat.S_ISREG(status.st_mode):
@@ -93,6 +102,10 @@ def _entry(entry: os.DirEntry[str], name: str, real: str) -> Entry:
             hint="remove it, or add it to .dockerignore",
         )
     return Entry(name, bool(status.st_mode & 0o111), status.st_size, stamp)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _link_target(path: str, name: str, real: str) -> str:

@@ -11,6 +11,8 @@ from fnctl.sandbox import network_hint as unreachable
 _READ_ONLY = re.compile(
     r"EROFS|[Rr]ead-only file system|attempt to write a readonly database"
     r"|[Uu]nable to open (?:the )?database|SQLITE_CANTOPEN|SQLITE_READONLY"
+    # Node's name for it where folders above are to be made, too
+    r"|ENOENT: no such file or directory, mkdir '(?!/tmp/)"
 )
 # What code asks of its arguments that only another contract gives.
 _OTHERS = (

@@ -13,6 +13,8 @@ _WHY = re.compile(
     r"|no such|missing|invalid|unknown|undefined|segmentation|killed|aborted?)\b",
     re.IGNORECASE,
 )
+# … and hardly ever without a reason, as `undefined` does in a list of settings.
+_SURE = re.compile(r"\w+(?:Error|Exception)\b|\b(?:fatal|panic)\b|^\W*Error:", re.IGNORECASE)
 # A place in a stack, which says where: JavaScript, Python, Java, Ruby, Go.
 _FRAME = re.compile(r"^\s+at |^\s*File \"|^\s+from .*:\d+:in |^\t\S+\.go:\d+|^goroutine \d+")
 
@@ -22,7 +24,8 @@ def telling(lines: Sequence[str]) -> list[str]:
     if len(lines) <= LAST + 2:
         return list(lines)
     why = [at for at, line in enumerate(lines) if _WHY.search(line) and not _FRAME.match(line)]
-    shown = sorted({*why[:1], *why[-(WHY - 1) :], *range(len(lines) - LAST, len(lines))})
+    sure = [at for at in why if _SURE.search(lines[at])]
+    shown = sorted({*(sure or why)[:1], *why[-(WHY - 1) :], *range(len(lines) - LAST, len(lines))})
     told: list[str] = []
     for before, at in zip([-1, *shown], shown, strict=False):
         told += ["…"] if at > before + 1 else []

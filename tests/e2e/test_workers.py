@@ -1,4 +1,4 @@
-"""Programs of several processes: Node's `cluster` as a handler, gunicorn's and uvicorn's workers as commands."""
+"""Programs of several processes: Node's `cluster`, Egg that is made of it, gunicorn's and uvicorn's workers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,23 @@ FILES = {
           later: {runtime: node24, handler: later.js}
           gunicorn: {runtime: python3.13, command: gunicorn -w 3 -b 127.0.0.1:$PORT wsgi:app}
           uvicorn: {runtime: python3.13, command: uvicorn --workers 2 --port $PORT asgi:app}
+          egg: {path: egg, runtime: node24, handler: server.js, timeout: 120s, environment: {EGG_SERVER_ENV: prod}}
+          egg-scripts: {path: egg, runtime: node24, command: egg-scripts start --workers=2 --port=$PORT, timeout: 120s}
+    """,
+    "egg/package.json": """
+        {"name": "shop", "dependencies": {"egg": "3.34.0", "egg-scripts": "2.17.0"}}
+    """,
+    "egg/server.js": """
+        require('egg').startCluster({ baseDir: __dirname, workers: 2, port: Number(process.env.PORT) });
+    """,
+    "egg/config/config.default.js": """
+        exports.keys = 'signs cookies';
+    """,
+    "egg/app/router.js": """
+        module.exports = (app) => app.router.get('/', async (ctx) => {
+          ctx.set('connection', 'close');
+          ctx.body = String(process.pid);
+        });
     """,
     "app.js": """
         const cluster = require('cluster');
@@ -60,15 +77,20 @@ FILES = {
 def fnctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Running]:
     source = tmp_path_factory.mktemp("workers")
     for name, text in FILES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(textwrap.dedent(text).lstrip())
+    (source / "egg/app/public").mkdir()  # Egg makes it where it is not there, which it cannot in a sandbox
     with rig.desk(source) as desk, rig.running(desk, warm=1) as running:
         yield running
         running.stop()
 
 
-@pytest.mark.parametrize(("function", "workers"), [("cluster", 3), ("gunicorn", 3), ("uvicorn", 2)])
+PROGRAMS = [("cluster", 3), ("gunicorn", 3), ("uvicorn", 2), ("egg", 2), ("egg-scripts", 2)]
+
+
+@pytest.mark.parametrize(("function", "workers"), PROGRAMS)
 def test_requests_are_spread_over_the_workers(fnctl: rig.Running, function: str, workers: int) -> None:
-    seen: set[bytes] = set()
+    seen = {fnctl.call(function, timeout_s=150).body}  # while it loads; Egg takes its time
 
     def all_have_served() -> bool:
         answer = fnctl.call(function)

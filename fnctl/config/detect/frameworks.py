@@ -50,6 +50,18 @@ def nest_js(folder: Path, started: str | None, dependencies: Dependencies) -> Fi
     return Finding("node", handler, Contract.WEB, (said,))
 
 
+def egg_js(folder: Path, dependencies: Dependencies) -> Finding | None:
+    """Egg has no file that starts it: its own `app.js` is a hook. One worker: further instances share the load.
+
+    Its `start` script, which most often goes to the background, is left alone.
+    """
+    depends = dependencies.get("egg-scripts")
+    if depends is None or "egg" not in dependencies:
+        return None
+    command = ("egg-scripts", "start", "--workers=1", "--port=$PORT")
+    return _command("node", command, Evidence(depends.file, depends.line, depends.says, _so(command, "Egg")))
+
+
 def streamlit(folder: Path, dependencies: Dependencies) -> Finding | None:
     source = _page(folder, "streamlit", dependencies)
     if source is None:

@@ -76,9 +76,12 @@ def readings(folder: Path) -> list[Reading]:
     """The ways to understand the folder as a Node function. The first file that is something counts."""
     package = Package(folder)
     dependencies = package.dependencies()
-    if whole := frameworks.next_js(folder, package.start, dependencies) or frameworks.nest_js(
-        folder, _started(package, "start:prod") or _started(package), dependencies
-    ):
+    whole = (
+        frameworks.next_js(folder, package.start, dependencies)
+        or frameworks.nest_js(folder, _started(package, "start:prod") or _started(package), dependencies)
+        or (None if _started(package) else frameworks.egg_js(folder, dependencies))
+    )
+    if whole is not None:
         wanted, said = _version(package)
         return [one(replace(whole, wanted=wanted, evidence=merged([*whole.evidence, *said])))]
     if present(dependencies, FRAMEWORKS) and (found := _framework(folder, package, dependencies)):

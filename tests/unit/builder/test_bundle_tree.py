@@ -21,11 +21,14 @@ def names(folder: Path) -> list[str]:
     return [entry.name for entry in tree.scan(folder)]
 
 
-def test_files_come_sorted_by_bytes_and_folders_without_files_do_not(tmp_path: Path) -> None:
-    for name in ("b/x", "b.js", "a", "B", "é"):
+def test_what_is_there_comes_sorted_by_bytes_and_of_folders_those_that_are_empty(tmp_path: Path) -> None:
+    for name in ("b/x", "b.js", "a", "B", "é", "logs/x.log"):
         write(tmp_path, name)
-    (tmp_path / "empty").mkdir()
-    assert names(tmp_path) == ["B", "a", "b.js", "b/x", "é"]
+    (tmp_path / "app/public").mkdir(parents=True)
+    (tmp_path / "cache").mkdir()
+    found = tree.scan(tmp_path, leaves_out=lambda name: name.endswith(".log"), skips=lambda name: name == "cache")
+    assert [entry.name for entry in found] == ["B", "a", "app/public", "b.js", "b/x", "é"]
+    assert [entry.name for entry in found if entry.folder] == ["app/public"]
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "sub/../../secret", "up/../../secret", ".."])

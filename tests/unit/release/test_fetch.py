@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fnctl.builder import archive, bundle, store, tree
 from fnctl.engine.fake import FakeEngine
 from fnctl.errors import FnctlError, ReleaseError
 from fnctl.progress import Silent
@@ -196,3 +197,19 @@ def test_a_code_layer_leaves_its_folder_in_no_way(layer: bytes, tmp_path: Path) 
     with pytest.raises(ReleaseError):
         fetch.unpack(tmp_path / "layer", root)
     assert {path.name for path in tmp_path.iterdir()} == {"layer", "root"}
+
+
+def test_a_bundle_that_is_packed_and_unpacked_is_the_same_with_its_empty_folders(tmp_path: Path) -> None:
+    source, copied, root, linked = (tmp_path / name for name in ("source", "copied", "root", "linked"))
+    (source / "app/public").mkdir(parents=True)
+    (source / "app/main.js").write_text("main")
+    for folder in (copied, root, linked):
+        folder.mkdir()
+    items = store.copy(tree.scan(source), source, copied)
+    with gzip.open(tmp_path / "layer", "wb") as out:
+        archive.write_layer(copied, out, 0)
+    fetch.unpack(tmp_path / "layer", root)
+    store.link(items, root, linked)
+    for folder in (copied, root, linked):
+        assert (folder / "app/public").is_dir()
+        assert bundle.digest(store.index(folder)) == bundle.digest(items)

@@ -24,6 +24,7 @@ FUNCTION = Function(name="todos", path=Path("/"), runtime="node24", handler="app
         "sqlite3.OperationalError: unable to open database file",
         "SqliteError: unable to open database file",
         "Error: SQLITE_CANTOPEN: unable to open database file",
+        "Error: ENOENT: no such file or directory, mkdir '/fn/app/logs/shop'",
         "SQLSTATE[HY000] [14] unable to open database file",
     ],
 )
@@ -41,6 +42,7 @@ def test_what_ends_with_an_invocation_is_said_so() -> None:
 def test_a_network_that_is_not_there_is_still_told_and_other_errors_are_left_alone() -> None:
     assert "network: egress" in (hint(FUNCTION, "connect ENETUNREACH 1.1.1.1:443") or "")
     assert hint(FUNCTION, "Error: ENOENT: no such file or directory, open 'x.txt'") is None
+    assert hint(FUNCTION, "Error: ENOENT: no such file or directory, mkdir '/tmp/a/b'") is None
 
 
 def test_a_load_that_fails_over_it_has_the_hint() -> None:

@@ -40,6 +40,13 @@ bye
 one
 two
 three"""
+EGG = (
+    "[master] start with options: {}\n[master] start with env: NODE_ENV: undefined\n"
+    "ERROR nodejs.ENOENTError: ENOENT: no such file or directory, mkdir '/fn/app/logs'\n"
+    + "    at mkdirSync (node:fs:1410:26)\n" * 5
+    + "AgentWorkerDiedError: [master] agent_worker#1:19 died\n" * 5
+    + "[master] exit with code:1"
+)
 GO = (
     "panic: assignment to entry in nil map\n\ngoroutine 1 [running]:\n"
     + "main.f()\n\t/app/main.go:7 +0x1d\n" * 9
@@ -52,6 +59,7 @@ GO = (
     [
         (NODE, "Error: Cannot find module 'left-pad'"),
         (GUNICORN, "ModuleNotFoundError: No module named 'flask'"),
+        (EGG, "ERROR nodejs.ENOENTError: ENOENT: no such file or directory, mkdir '/fn/app/logs'"),
         (GO, "panic: assignment to entry in nil map"),
     ],
 )

@@ -18,6 +18,10 @@ NEST = '{"scripts": {"start": "nest start", "start:prod": "node dist/main"}, "de
 NEST_SOURCE = (
     "import { NestFactory } from '@nestjs/core'\nasync function b() { (await NestFactory.create(A)).listen(3000) }\n"
 )
+EGG = (
+    '{"scripts": {"start": "egg-scripts start --daemon --title=shop", "dev": "egg-bin dev"},'
+    ' "dependencies": {"egg": "3", "egg-scripts": "2"}}'
+)
 STREAMLIT = "import streamlit as st\nst.title('hi')\n"
 GRADIO = "import gradio as gr\nwith gr.Blocks() as demo:\n    gr.Markdown('hi')\ndemo.launch()\n"
 
@@ -27,6 +31,10 @@ HANDLERS = {
     "in a package's module": (
         {"shop/__init__.py": "", "shop/main.py": "from fastapi import FastAPI\napp = FastAPI()\n"},
         "shop.main.app",
+    ),
+    "egg, started by a program of its own": (
+        {"package.json": EGG.replace("egg-scripts start", "node server.js"), "server.js": "app.listen(3000)"},
+        "server.js",
     ),
     "nest, built": (
         {"package.json": NEST, "dist/main.js": "app.listen(3000)", "src/main.ts": NEST_SOURCE},
@@ -44,6 +52,11 @@ HANDLERS = {
 }
 COMMANDS = {
     "next": ({"package.json": NEXT, "app/page.tsx": ""}, "node24", "next start --port $PORT"),
+    "egg, whose app.js is a hook": (
+        {"package.json": EGG, "app.js": "module.exports = app => {}", "app/router.js": ""},
+        "node24",
+        "egg-scripts start --workers=1 --port=$PORT",
+    ),
     "streamlit": ({"requirements.txt": "streamlit\n", "app.py": STREAMLIT}, "python3.13", "streamlit run app.py"),
     "streamlit by its own name": (
         {"requirements.txt": "streamlit\n", "streamlit_app.py": STREAMLIT, "helper.py": STREAMLIT},
