@@ -115,7 +115,7 @@ def _started_for(function: Function, spec: RuntimeSpec) -> RuntimeSpec:
     """With the variables of the function that its interpreter reads as it starts, where there are any."""
     patterns = [rule.partition("=")[::2] for rule in (*spec.start.variables, *START_VARIABLES)]
     read = {
-        name: shape.replace("{value}", value) if shape else value
+        name: _shaped(shape, value) if shape else value
         for name, value in function.environment
         for pattern, shape in patterns
         if AT_BOOT.get(name) != value and fnmatchcase(name, pattern)
@@ -130,6 +130,12 @@ def _started_for(function: Function, spec: RuntimeSpec) -> RuntimeSpec:
         booted_as=f"{spec.name} of {function.name}",
         alone=True,
     )
+
+
+def _shaped(shape: str, value: str) -> str:
+    """The value as the agent gets it: one that begins as the shape does has that already."""
+    before, _, _ = shape.partition("{value}")
+    return value if before and value.startswith(before) else shape.replace("{value}", value)
 
 
 def command_runtime(known: Mapping[str, RuntimeSpec]) -> RuntimeSpec:
@@ -176,6 +182,7 @@ def _runtime(folder: Path, data: dict[str, Any], name: str, entry: dict[str, Any
         agent=_words(entry["agent"], name),
         template=_words(entry.get("template", []), name),
         environment=_pairs(entry.get("environment", {}), name),
+        authorities=_pairs(data.get("authorities", {}), name),
         commands=_pairs(data.get("commands", {}), name),
         contracts=tuple(Contract(word) for word in data.get("contracts", ("web", "event"))),
         code=_code(data.get("code", {})),

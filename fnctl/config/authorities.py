@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 HOST = "host"  # the word for: those of this machine alone
@@ -12,6 +12,13 @@ INSIDE = f"/run/secrets/{NAME}"
 # OpenSSL and what uses it (Python, Go, Ruby, curl by its own name), Requests, Node, git.
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
 _SYSTEM = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
+
+def told(environment: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The variables of a function with those that say where its authorities are, unless it sets them itself. `more`:
+    what its runtime reads beside them, as lists, to which the function may add."""
+    lists = {name: environment.get(name, "") + value for name, value in more}
+    return {**dict.fromkeys(VARIABLES, INSIDE), **environment, **lists}
 
 
 def bundle(own: Path | None, environ: Mapping[str, str]) -> bytes:

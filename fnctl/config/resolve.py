@@ -76,8 +76,9 @@ def resolve(
     before = len(document.problems)
     folder = _folder(entry, document, loc)
     code = _code(entry, folder, document, loc, runtimes) if folder else None
-    trusted = dict.fromkeys(authorities.VARIABLES, authorities.INSIDE) if entry.ca is not None else {}
-    environment = {**trusted, **_from_files(entry, document, loc, given), **entry.environment}
+    environment = {**_from_files(entry, document, loc, given), **entry.environment}
+    if entry.ca is not None:
+        environment = authorities.told(environment, code.runtime.authorities if code else ())
     secrets = (*_secrets(entry, document, loc, given), *_authorities(entry, document, loc))
     check_limits(entry, document, loc)
     if code is not None:

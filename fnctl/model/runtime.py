@@ -131,6 +131,7 @@ class RuntimeSpec:
     contracts: tuple[Contract, ...] = (Contract.WEB, Contract.EVENT)  # what its agent can call
     code: CodeRule = CodeRule()
     detect: tuple[DetectRule, ...] = ()
+    authorities: tuple[tuple[str, str], ...] = ()  # added to the function's variables where it has `ca`
     commands: tuple[tuple[str, str], ...] = ()  # the environment of a `command` on this runtime: PATH and the like
     booted_as: str = ""  # whose agent `agent` is, where it is not this runtime's own (catalog.runtime_of)
     provides: tuple[ProvideRule, ...] = ()

@@ -153,6 +153,7 @@ def test_what_an_install_carries_of_the_layer_is_part_of_what_it_is(tmp_path: Pa
             {"LD_PRELOAD": "/x.so", "LC_ALL": "de_DE.UTF-8"},
         ),
         ("php8.4", {"PHP_INI_SCAN_DIR": "/fn/app/ini"}, {"PHP_INI_SCAN_DIR": ":/fn/app/ini"}),
+        ("php8.4", {"PHP_INI_SCAN_DIR": ":/fn/app/ini"}, {"PHP_INI_SCAN_DIR": ":/fn/app/ini"}),
         ("go1.24", {"GODEBUG": "http2client=0"}, {"GODEBUG": "http2client=0"}),
     ],
 )

@@ -152,6 +152,18 @@ def test_certificate_authorities_are_this_machine_s_and_the_file_s(tmp_path: Pat
     assert authorities.bundle(None, {"SSL_CERT_FILE": str(tmp_path / "nosuch")})
 
 
+def test_php_reads_where_they_are_as_it_starts_beside_the_settings_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "index.php").write_text("<?php\n")
+    (tmp_path / "fnctl.yaml").write_text(
+        "functions:\n"
+        "  page: {handler: index.php, ca: host}\n"
+        "  own: {handler: index.php, ca: host, environment: {PHP_INI_SCAN_DIR: /fn/app/ini}}\n"
+    )
+    page, own = config.load(tmp_path, environ={}).functions
+    assert dict(page.environment)["PHP_INI_SCAN_DIR"] == ":/opt/fnctl/php/authorities"
+    assert dict(own.environment)["PHP_INI_SCAN_DIR"] == "/fn/app/ini:/opt/fnctl/php/authorities"
+
+
 def test_a_function_with_authorities_is_told_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "index.js").write_text("exports.h = () => 1\n")
     entry = "functions: {f: {handler: index.h, contract: event, ca: ./own.pem, environment: {SSL_CERT_FILE: mine}}}\n"
