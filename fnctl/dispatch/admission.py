@@ -33,6 +33,15 @@ class Lease(Protocol):
         """What is about to be sent on it is this invocation: what it prints is marked so."""
         ...
 
+    def overhear(self, invocation: str, heard: Callable[[str], None] | None) -> None:
+        """Tell each line that this invocation prints, too; None: no more."""
+        ...
+
+    @property
+    def unread(self) -> bool:
+        """Whether its instance has printed what is not all read yet. Also after `release`."""
+        ...
+
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         """Give it back. `reusable`: the response ended cleanly and the connection may carry another request.
 

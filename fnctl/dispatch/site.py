@@ -56,6 +56,7 @@ class SiteLease:
 
     __slots__ = (
         "_instance",
+        "_site",
         "connection",
         "container_ms",
         "function",
@@ -69,6 +70,7 @@ class SiteLease:
     )
 
     def __init__(self, site: Site, instance: Instance, connection: DataConnection) -> None:
+        self._site = site
         self._instance = instance
         self.connection = connection
         self.instance = instance.id
@@ -99,6 +101,13 @@ class SiteLease:
 
     def carry(self, invocation: str) -> None:
         self._instance.serving.carry(self.connection, invocation)
+
+    def overhear(self, invocation: str, heard: Callable[[str], None] | None) -> None:
+        self._site.overhear(invocation, heard)
+
+    @property
+    def unread(self) -> bool:
+        return self._instance.conversation.unread
 
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         self._instance.serving.finish(self.connection, reusable=reusable, error=error)
@@ -147,6 +156,7 @@ class Site(InstanceOwner):
         self._starter = starter
         self._starts = 0  # under way: counted here alone, from `_start` until its outcome is told
         self._on_log = on_log
+        self._overheard: dict[str | None, Callable[[str], None]] = {}  # by whose lines they get
         self._clock = clock
         self._growth = Growth(processors, clock)
         self._broken: tuple[FnctlError, float] | None = None  # (why, until)
@@ -370,8 +380,16 @@ class Site(InstanceOwner):
         if self.waiters:
             self.grow()
 
+    def overhear(self, invocation: str, heard: Callable[[str], None] | None) -> None:
+        if heard is None:
+            self._overheard.pop(invocation, None)
+        else:
+            self._overheard[invocation] = heard
+
     def logged(self, instance: Instance, invocation: str | None, text: str) -> None:
         self._on_log(self.name, instance.id, invocation, text)
+        if invocation in self._overheard:
+            self._overheard[invocation](text)
         if self.listening is not None:
             self.listening(text)
         told = advice.hint(self.code.function, text)

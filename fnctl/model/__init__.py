@@ -23,7 +23,15 @@ from fnctl.model.runtime import (
     StartRule,
     WarmRule,
 )
-from fnctl.model.sandbox import INSIDE, OWN_NAME, SandboxInfo, SandboxSpec
+from fnctl.model.sandbox import (
+    ALIBABA_ACCOUNT,
+    ALIBABA_REGION,
+    INSIDE,
+    INSIDE_ALIBABA,
+    OWN_NAME,
+    SandboxInfo,
+    SandboxSpec,
+)
 from fnctl.model.secret import Secret
 from fnctl.model.service import LivenessRule, Ready, Service, ServiceType
 from fnctl.model.trigger import (
@@ -41,9 +49,12 @@ from fnctl.model.trigger import (
 from fnctl.model.workflow import Workflow
 
 __all__ = [
+    "ALIBABA_ACCOUNT",
+    "ALIBABA_REGION",
     "ALONE",
     "DERIVED",
     "INSIDE",
+    "INSIDE_ALIBABA",
     "INSTALLING",
     "NO_MORE",
     "OWN_NAME",

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 OWN_NAME = "sandbox"  # what each sandbox calls itself: its host name
 
 INSIDE = "fnctl.internal"  # where a sandbox finds the functions of its project, on its own loopback
+# The same, by the names that Function Compute's SDKs make of an account and a region: those of no real account.
+ALIBABA_ACCOUNT, ALIBABA_REGION = "000000000000", "local"
+INSIDE_ALIBABA = tuple(f"{ALIBABA_ACCOUNT}.{ALIBABA_REGION}{kind}.fc.aliyuncs.com" for kind in ("", "-internal"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ class Conversation:
         """What prints in the sandbox waits for us to read it."""
         return self._link.behind
 
+    @property
+    def unread(self) -> bool:
+        """Something was printed in the sandbox that we have not read to its end."""
+        return self._link.unread
+
     def refused(self) -> None:
         """A data connection that nobody had asked for was turned away."""
         self._link.refused()

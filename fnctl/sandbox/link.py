@@ -254,6 +254,10 @@ class SocketLink(Link):
     def behind(self) -> bool:
         return self._output.behind
 
+    @property
+    def unread(self) -> bool:
+        return self._output.unread
+
     def connected(self, role: str) -> bool:
         return role in self._channels
 

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from fnctl.errors import DeadlineExceeded, LoadError
-from fnctl.model import INSIDE, Bundle, Contract, Function, Isolation, Model, Reach, RuntimeSpec, SiteKey
+from fnctl.model import (
+    ALIBABA_ACCOUNT,
+    ALIBABA_REGION,
+    INSIDE,
+    Bundle,
+    Contract,
+    Function,
+    Isolation,
+    Model,
+    Reach,
+    RuntimeSpec,
+    SiteKey,
+)
 from fnctl.protocol import messages
 from fnctl.sandbox import hints as advice
 from fnctl.sandbox import reports
@@ -58,6 +70,15 @@ _AWS = {
     "AWS_ENDPOINT_URL_SQS": f"http://{INSIDE}/_fnctl/sqs",
 }
 
+# For Function Compute's, which make the address of the context's account and region.
+_ALIBABA = {
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": "fnctl",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "fnctl",
+    "FC_ACCOUNT_ID": ALIBABA_ACCOUNT,
+    "FC_REGION": ALIBABA_REGION,
+}
+_OF_FC = (Contract.FC_EVENT, Contract.FC_HTTP, Contract.FC3_HTTP)
+
 # What ties a line to its execution is a field of it: durable functions log in Lambda's JSON format.
 _JSON_LOGS = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
 
@@ -69,6 +90,7 @@ def environment(code: Code) -> dict[str, str]:
     if function.calls != ():
         given["FNCTL_URL"] = f"http://{INSIDE}"
         given |= _AWS if function.contract is Contract.LAMBDA else {}
+        given |= _ALIBABA if function.contract in _OF_FC else {}
     if function.durable is not None:
         given |= _AWS | _JSON_LOGS
     return {**given, **dict(function.environment)}

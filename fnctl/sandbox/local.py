@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fnctl.engine.cgroup import Cgroup
 from fnctl.engine.limits import set_limits
-from fnctl.model import DERIVED, INSIDE, Bundle, Network, Reach
+from fnctl.model import DERIVED, INSIDE, INSIDE_ALIBABA, Bundle, Network, Reach
 from fnctl.sandbox.intake import Intake
 from fnctl.sandbox.link import SocketLink, peer_uid
 from fnctl.sandbox.loopback import listen_inside
@@ -140,7 +140,7 @@ class LocalPlacement(Placement):
         self._write_names()
 
     def name_functions(self, names: Iterable[str]) -> None:
-        self._functions = dict.fromkeys((INSIDE, *(f"{name}.{INSIDE}" for name in names)), LOOPBACK)
+        self._functions = dict.fromkeys((INSIDE, *INSIDE_ALIBABA, *(f"{name}.{INSIDE}" for name in names)), LOOPBACK)
         self._write_names()
 
     def _write_names(self) -> None:

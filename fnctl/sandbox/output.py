@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +27,8 @@ PIECE = 16 << 10
 # Once its sandbox has ended, what one has not been read of yet is read this long, and then dropped.
 LAST_WORDS_S = 2.0
 NO_FILES_S = 1.0  # until connections are taken again, after there were no file descriptors for one
+
+_COUNT = struct.Struct("i")
 
 Logged = Callable[[str | None, str], None]  # invocation, text
 # Whose output it is: the boot that it belongs to, and 0 for what the supervisor made for the agent itself; n for the
@@ -99,6 +104,11 @@ class Output:
         """There is more of it than we are to read now: who prints waits for us."""
         return self.share.behind
 
+    @property
+    def unread(self) -> bool:
+        """Some of it was printed, and is not read. What is printed before an answer is in a pipe when that comes."""
+        return any(pipe.unread for pipe in self._pipes)
+
     def gone(self, pipe: Pipe) -> None:
         self._pipes.pop(pipe, None)
         self.share.forget(pipe)
@@ -141,6 +151,13 @@ class Pipe:
 
     def fileno(self) -> int:
         return self._end if self._connection is None else self._connection.fileno()
+
+    @property
+    def unread(self) -> bool:
+        if self._end < 0:
+            return self._connection is not None
+        (held,) = _COUNT.unpack(fcntl.ioctl(self._end, termios.FIONREAD, bytes(_COUNT.size)))
+        return held > 0 or self.behind
 
     def receive(self) -> None:
         """Take the reading end, now or when it has come: it is sent right after the connection is made."""

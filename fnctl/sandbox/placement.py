@@ -89,6 +89,11 @@ class Link(Protocol):
         """More was printed than is to be read now: what prints there waits for us."""
         ...
 
+    @property
+    def unread(self) -> bool:
+        """Something was printed that is not read to its end."""
+        ...
+
     def close(self) -> None:
         """End every connection. The sandbox sees end of file and ends."""
         ...

@@ -33,6 +33,16 @@ class StageLease:
 
     def carry(self, invocation: str) -> None: ...
 
+    def overhear(self, invocation: str, heard: Callable[[str], None] | None) -> None:
+        if heard is None:
+            self.site.printed.pop(invocation, None)
+        else:
+            self.site.printed[invocation] = heard
+
+    @property
+    def unread(self) -> bool:
+        return self.site.unread
+
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         assert not self.released, "a lease is released once"
         self.released.append((reusable, error))
@@ -64,6 +74,8 @@ class Site:
     waiters: deque[StageWaiter] = field(default_factory=deque)
     leases: list[StageLease] = field(default_factory=list)
     cancelled: int = 0
+    printed: dict[str, Callable[[str], None]] = field(default_factory=dict)  # who hears what an invocation prints
+    unread: bool = False
 
     def data_connected(self, connection: DataConnection, transport: asyncio.BaseTransport) -> None:
         self.free.append(connection)

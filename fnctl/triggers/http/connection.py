@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from fnctl.dispatch.invocation import NEVER
 from fnctl.errors import FnctlError
 from fnctl.model import Auth
-from fnctl.triggers.http import durable, own_addresses, proxied
+from fnctl.triggers.http import durable, log_tail, own_addresses, proxied
 from fnctl.triggers.http.async_calls import Accepting, Asked, asked_again, asks_later
 from fnctl.triggers.http.auth import Gate, Verify
 from fnctl.triggers.http.deferral import Acceptor, Deferral, TakenWhole
 from fnctl.triggers.http.exchange import Exchange, may_tunnel
 from fnctl.triggers.http.exposure import Exposure
+from fnctl.triggers.http.fc_api import FcExchange, FcInvoke
 from fnctl.triggers.http.found import Aws, Begin, Found, Health, Index, Match, Redirect
 from fnctl.triggers.http.head import HeadTooLarge, RequestHead, RequestParser, empty_lines, hopeless, malformed
 from fnctl.triggers.http.incoming import Incoming
 from fnctl.triggers.http.lambda_api import InvokeExchange, LambdaInvoke, dry_reply, is_dry
 from fnctl.triggers.http.lifetime import HEAD, HOLD, LINGERING, SERVING, Lifetime, Phase
 from fnctl.triggers.http.local_address import Caller
+from fnctl.triggers.http.log_tail import HeldAnswer
 from fnctl.triggers.http.own_answers import own_answer, page
 from fnctl.triggers.http.proxied import Proxied
 from fnctl.triggers.http.refusal import TooManyBodies, TooManyClients, error_body, error_headers
@@ -487,6 +489,10 @@ def _head_too_large(most: int) -> HeadTooLarge:
     return HeadTooLarge(f"the request's header fields are larger than {most} bytes")
 
 
+# How what calls a function by a platform's API is answered.
+_INVOKES: Mapping[type, type[InvokeExchange]] = {LambdaInvoke: InvokeExchange, FcInvoke: FcExchange}
+
+
 def _called(
     gateway: GatewayState,
     client: ClientConnection,
@@ -498,10 +504,12 @@ def _called(
     started: float,
 ) -> Served:
     """What becomes of a call that a function makes."""
-    invoke = isinstance(match, LambdaInvoke)
-    if invoke and is_dry(raw):
+    invoke = _INVOKES.get(type(match))
+    if invoke is InvokeExchange and is_dry(raw):
         return Deferral(gateway, client, head, dry_reply)
     parent, depth = caller.parent(raw)
     stem = request_stem(head, match, caller.told(parent, head.fields.forward), tunnels=may_tunnel(head, match))
-    made = InvokeExchange if invoke else Exchange
-    return made(gateway, client, head, match, stem, at, started, parent, depth)
+    if invoke is None:
+        return Exchange(gateway, client, head, match, stem, at, started, parent, depth)
+    held = HeldAnswer(client, invoke.log_field, match.function.memory_mb) if log_tail.wanted(raw) else client
+    return invoke(gateway, held, head, match, stem, at, started, parent, depth)

@@ -10,12 +10,14 @@ import re
 import time
 from collections.abc import Mapping
 
+from fnctl.dispatch.admission import Lease
 from fnctl.errors import DeadlineExceeded, FnctlError, FunctionError, QueueFull
 from fnctl.protocol import messages
 from fnctl.sandbox import reports
 from fnctl.triggers.http.deferral import Reply
 from fnctl.triggers.http.exchange import Exchange
 from fnctl.triggers.http.found import Match
+from fnctl.triggers.http.log_tail import HeldAnswer
 from fnctl.triggers.http.render import answer_head
 
 INVOKE = re.compile(rb"/2015-03-31/functions/[^/?]+/invocations(?:\?.*)?")
@@ -38,21 +40,39 @@ async def dry_reply(body: bytes) -> Reply:
 
 
 class InvokeExchange(Exchange):
-    """An exchange whose errors are told in Lambda's shape."""
+    """An exchange whose errors are told in Lambda's shape, and whose answer has the log where that is asked for: its
+    client is a HeldAnswer then."""
 
+    log_field = b"X-Amz-Log-Result"
     _raised: Mapping[str, str] | None = None
+
+    def ready(self, lease: Lease, deadline_ms: float) -> bool:
+        if isinstance(self._client, HeldAnswer):
+            self._client.hear(lease, self._invocation.id)
+        return super().ready(lease, deadline_ms)
+
+    def ended(self) -> None:
+        if isinstance(self._client, HeldAnswer):
+            self.done = True
+            self._client.finish(self._clean)
+        else:
+            super().ended()
 
     def _agent_failed(self, code: bytes, body: bytes, reusable: bool) -> None:
         self._raised = _raised(body)
         super()._agent_failed(code, body, reusable)
 
     def _answer(self, error: FnctlError) -> None:
-        status, lines, said = told(error, self._raised)
+        status, lines, said = self._said(error)
         body = json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
         self._status = status
         own = self._own_fields(time.monotonic())
         head = answer_head(status, lines, len(body), own, self._gateway.date(self._invocation.at))
         self._client.write(head if self.bodyless else head + body)
+
+    def _said(self, error: FnctlError) -> tuple[int, bytes, Mapping[str, str]]:
+        """Status, header lines and body."""
+        return told(error, self._raised)
 
 
 def told(error: FnctlError, raised: Mapping[str, str] | None) -> tuple[int, bytes, Mapping[str, str]]:

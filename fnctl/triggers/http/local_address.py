@@ -2,7 +2,7 @@
 
 http://NAME.fnctl.internal/…          the function NAME, whatever its triggers
 http://fnctl.internal/NAME/…          the same
-/2015-03-31/functions/NAME/…          AWS Lambda's API; /2023-03-30/… Function Compute's
+/2015-03-31/functions/NAME/…          AWS Lambda's API; /2023-03-30/… and /2016-08-15/… Function Compute's
 /2025-12-01/…                         that of durable functions: to the execution that runs here, and callbacks
 """
 
@@ -16,7 +16,9 @@ from fnctl.dispatch.invocation import Invocation
 from fnctl.errors import NotFound
 from fnctl.model import INSIDE, SiteKey
 from fnctl.sandbox.connection import Sandboxed
+from fnctl.triggers.http import fc_api
 from fnctl.triggers.http.bodies import Bodies
+from fnctl.triggers.http.fc_api import FcInvoke
 from fnctl.triggers.http.found import Aws, Begin, Events, Flow, Found, Match, Queued
 from fnctl.triggers.http.lambda_api import INVOKE, LambdaInvoke
 from fnctl.triggers.http.permission import check
@@ -27,7 +29,8 @@ _DOT = f".{INSIDE}".encode()
 CONNECTIONS = 256  # of one instance
 OWN = 8  # of these, that it can always have, however many the others have
 _DURABLE = b"/2025-12-01/"
-_APIS = re.compile(rb"/(?:2015-03-31|2023-03-30)/functions/([^/?]+)/")
+_AMAZON = b"/2015-03-31/"
+_APIS = re.compile(rb"/(?:2015-03-31|2023-03-30|2016-08-15/services/[^/?]+)/functions/([^/?]+)/")
 
 
 class NoSuchFunction(NotFound):
@@ -93,8 +96,13 @@ class Caller:
         try:
             found = self._whole(name, target)
         except NotFound as error:
-            raise NoSuchFunction(error.message, hint=error.hint) from None
-        return LambdaInvoke(*found) if isinstance(found, Match) and INVOKE.fullmatch(target) else found
+            kind = NoSuchFunction if target.startswith(_AMAZON) else fc_api.NoSuchFunction
+            raise kind(error.message, hint=error.hint) from None
+        if not isinstance(found, Match):
+            return found
+        if fc_api.INVOKE.fullmatch(target):
+            return FcInvoke(found.function, found.site, fc_api.canonical(found.function.name), b"")
+        return LambdaInvoke(*found) if INVOKE.fullmatch(target) else found
 
     def parent(self, raw: bytes) -> tuple[Invocation | None, int]:
         """For which invocation the call is made, and how many calls then stand above it.

@@ -78,6 +78,8 @@ def error_body(error: FnctlError, invocation: str) -> bytes:
     said: dict[str, object] = {"error": fields}
     if hasattr(error, "amazon"):
         said["Message"] = error.message  # where AWS' SDKs look for it
+    if alibaba := getattr(error, "alibaba", ""):
+        said |= {"ErrorCode": alibaba, "ErrorMessage": error.message}  # where Function Compute's do
     return json.dumps(said, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 

@@ -56,6 +56,12 @@ class FakeLease:
 
     def carry(self, invocation: str) -> None: ...
 
+    def overhear(self, invocation: str, heard: Callable[[str], None] | None) -> None: ...
+
+    @property
+    def unread(self) -> bool:
+        return False
+
     def release(self, *, reusable: bool, error: FnctlError | None = None) -> None:
         self.released.append((reusable, error.code if error else None))
 
