@@ -113,7 +113,16 @@ class Startup:
     # -- one start, downwards --------------------------------------------------------------------------------------
 
     async def _up(self, code: Code, taken: Instance | None, owner: InstanceOwner, claim: Claim) -> Instance:
-        """Base or booted or nothing → loaded and held. The instance is ended before an error is raised."""
+        """Base or booted or nothing → loaded and held. The instance is ended before an error is raised. One of the pool
+        that ended before it was told of the code says nothing of that: another is made in its place."""
+        try:
+            return await self._brought_up(code, taken, owner, claim)
+        except FnctlError:
+            if taken is None or taken.code is not None or taken.death is not Death.CRASHED:
+                raise
+        return await self._brought_up(code, None, owner, claim)
+
+    async def _brought_up(self, code: Code, taken: Instance | None, owner: InstanceOwner, claim: Claim) -> Instance:
         kind = self._kind(taken, code)
         memory_mb = code.function.memory_mb
         instance = taken or await self._pool.sandboxes.create(owner, code.reach, memory_mb)

@@ -199,6 +199,8 @@ class Instance:
 
     async def load(self, code: Code, timeout_s: float) -> None:
         """Load code that has been placed. LoadError carries the function's own error, file and line."""
+        if self.state is State.DEAD:  # while the code was placed
+            raise self.verdict()
         started = self.clock()
         self.accept(code)
         self.life.move(State.LOADING)

@@ -93,7 +93,10 @@ def environment(code: Code) -> dict[str, str]:
         given |= _ALIBABA if function.contract in _OF_FC else {}
     if function.durable is not None:
         given |= _AWS | _JSON_LOGS
-    return {**given, **dict(function.environment)}
+    own = dict(function.environment)
+    # a list of folders comes before the runtime's, which a command needs to find its interpreter and packages
+    joined = {name: f"{own[name]}:{value}" for name, value in given.items() if name.endswith("PATH") and own.get(name)}
+    return {**given, **own, **joined}
 
 
 def port(function: Function) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from fnctl.errors import DeadlineExceeded, LoadError, NoCapacity, ProtocolError
 from fnctl.model import Scale, Secret, SiteKey, StartKind
+from fnctl.sandbox.lifecycle import Death
 from tests.support.turning import until
 from tests.unit.dispatch.played import WAIT_S, Stage1, play
 
@@ -71,6 +72,27 @@ def test_a_hanging_load_says_what_the_agent_waits_for(tmp_path: Path) -> None:
 
 def secret(folder: Path) -> Secret:
     return Secret("db", folder / "db.txt", None, folder / ".env", "fnctl.yaml:9")
+
+
+def test_a_pooled_instance_that_ends_while_code_is_placed_in_it_is_replaced(tmp_path: Path) -> None:
+    async def history(stage: Stage1) -> None:
+        (tmp_path / "db.txt").write_bytes(b"hunter2")
+        await stage.start(stage.code(secrets=(secret(tmp_path),)))
+        gate = threading.Event()
+        for _ in range(4):  # all threads: what is placed waits
+            stage.executor.submit(gate.wait, WAIT_S)
+        answer = stage.enqueue()
+        site = stage.scheduler.sites[SiteKey("todos")]
+        await until(lambda: site.instances)
+        (instance,) = site.instances
+        instance.end(Death.CRASHED)
+        gate.set()
+        lease = await asyncio.wait_for(answer, WAIT_S)
+        assert not isinstance(lease, Exception), lease
+        assert lease.instance != instance.id
+        lease.release(reusable=True)
+
+    play(tmp_path, history)
 
 
 def test_secrets_are_in_the_slot_before_the_code_is_loaded(tmp_path: Path) -> None:
