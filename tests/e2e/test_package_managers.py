@@ -15,7 +15,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PROJECT = rig.ROOT / "tests/fixtures/packages"
-NODE = ("npm-file", "npm-workspaces", "yarn1", "yarn4", "pnpm", "bun")
+NODE = ("npm-file", "npm-workspaces", "npm-shrinkwrap", "yarn1", "yarn4", "pnpm", "bun")
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,14 @@ def test_packages_of_the_project_are_linked_each_with_its_own_dependencies(serve
     assert not (bundle / "node_modules/left-pad").exists()  # for development
 
 
-def test_what_the_lock_file_says_is_installed_and_nothing_for_development(served: rig.Running) -> None:
-    assert served.call("uv", "/", method="POST", body=b"{}").json == ["1.17.0", "acme"]
-    assert not (bundle_of(served, "uv") / ".fnctl/site-packages/itsdangerous").exists()
+@pytest.mark.parametrize(
+    ("name", "six"), [("uv", "1.17.0"), ("poetry", "1.17.0"), ("pdm", "1.16.0"), ("pipenv", "1.17.0")]
+)
+def test_what_the_lock_file_says_is_installed_and_nothing_for_development(
+    served: rig.Running, name: str, six: str
+) -> None:
+    assert served.call(name, "/", method="POST", body=b"{}").json == [six, "acme"]
+    assert not (bundle_of(served, name) / ".fnctl/site-packages/itsdangerous").exists()
 
 
 def test_what_the_platform_s_own_runtime_has_is_there_and_said(served: rig.Running) -> None:

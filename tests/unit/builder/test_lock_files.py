@@ -194,7 +194,7 @@ def test_requirements_are_sorted_into_those_with_hashes_and_those_that_can_have_
 
 
 def test_pdm_is_given_the_hashes_of_its_lock() -> None:
-    lock = tomllib.loads((ROOT / "tests/fixtures/locks/pdm/pdm.lock").read_text())
+    lock = tomllib.loads((ROOT / "tests/fixtures/packages/pdm/pdm.lock").read_text())
     lines = (
         locked().with_hashes('acme @ file:///fn/app/libs/acme\nsix==1.16.0; python_version > "3"', lock).splitlines()
     )
