@@ -19,9 +19,11 @@ from http_message_signatures.algorithms import HMAC_SHA256
 from fnctl.control.nonce_file import NonceFile
 from fnctl.model import Auth, Function, JwtRule
 from fnctl.triggers.http.auth import Gate
+from fnctl.triggers.http.exposure import exposure
+from fnctl.triggers.http.gateway import Gateway
 from fnctl.triggers.http.keyring import Key, KeyKind, Keyring, new_key
 from fnctl.triggers.http.nonces import KEPT_S, Nonces
-from tests.contract.gateway_stage import HELLO, Seen, Stage, answering, app, play, split, talk
+from tests.contract.gateway_stage import GET, HELLO, Seen, Stage, answering, app, closing, play, split, talk
 
 Answer = tuple[bytes, dict[bytes, bytes], bytes]  # status line, fields, body
 
@@ -259,6 +261,24 @@ def test_a_nonce_that_cannot_be_stored_opens_nothing(tmp_path: Path) -> None:
     ((line, fields, _),), seen = send(tmp_path, function, gate, signed(key, body=b"pay 5"))
     assert (line, fields[b"retry-after"]) == (b"HTTP/1.1 503 Service Unavailable", b"1")
     assert seen == []
+
+
+def test_a_function_that_is_open_is_not_served_to_the_network_whenever_it_came(tmp_path: Path) -> None:
+    """Only the functions that are there at the start can refuse it: a deploy, or an alias, brings others."""
+
+    async def scene(made: Stage) -> None:
+        await made.add(app(), answering(HELLO))
+        reach = exposure("0.0.0.0", [])
+        gateway = Gateway(made.invocations, made.routes, gate=Gate(Keyring()), exposure=reach)
+        made.port = await gateway.start("127.0.0.1", 0)
+        line, _, body = split(await talk(made, closing(GET)))
+        assert (line, b"app has no `auth`, and is not served to the network" in body) == (
+            b"HTTP/1.1 403 Forbidden",
+            True,
+        )
+        await gateway.close()
+
+    play(tmp_path, scene)
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------

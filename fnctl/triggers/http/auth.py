@@ -76,7 +76,12 @@ class Gate:
         self._jwks.clear()
 
     def admit(self, function: Function, head: RequestHead) -> Admitted:
-        """Raises Unauthorized or Forbidden."""
+        """Raises Unauthorized or Forbidden. For a function without `auth`: where only strangers could ask."""
+        if function.auth is Auth.NONE:
+            raise Forbidden(
+                f"{function.name} has no `auth`, and is not served to the network",
+                hint="give it `auth: key` in fnctl.yaml; this version or alias of it may be from before it had one",
+            )
         if function.auth is Auth.KEY:
             return self._by_key(function, head)
         if function.auth is Auth.JWT:

@@ -40,10 +40,12 @@ def refuse_other_sites(raw: bytes) -> None:
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """`names`: the Host names to answer for, beside `*.localhost` and those of triggers; None: all.
-    `proxies`: the addresses whose `Forwarded` and `X-Forwarded-*` are believed."""
+    `proxies`: the addresses whose `Forwarded` and `X-Forwarded-*` are believed. `strangers`: they can reach it with no
+    proxy between: a function that became open after the start is not served."""
 
     names: frozenset[bytes] | None = None
     proxies: tuple[Network, ...] = ()
+    strangers: bool = False
 
     def believes(self, address: str) -> bool:
         """Whether this peer is a proxy of ours."""
@@ -87,7 +89,7 @@ def exposure(
             f"--host {host} would let anyone on the network call functions without a key: {shown}",
             hint="give each function `auth: key` in fnctl.yaml, or listen for a proxy alone: --behind-proxy ADDRESS",
         )
-    return Exposure(None, believed)
+    return Exposure(None, believed, strangers=not believed)
 
 
 def _network(text: str) -> Network:

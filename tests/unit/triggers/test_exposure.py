@@ -22,7 +22,7 @@ def function(name: str = "app", auth: Auth = Auth.NONE, host: str | None = None)
 def test_beyond_loopback_needs_keys_or_a_proxy(host: str) -> None:
     with pytest.raises(UsageError, match="without a key: open"):
         exposure(host, [function("open"), function("shut", Auth.KEY)])
-    assert exposure(host, [function("shut", Auth.KEY), function("too", Auth.JWT)]) == Exposure(None)
+    assert exposure(host, [function("shut", Auth.KEY), function("too", Auth.JWT)]) == Exposure(None, strangers=True)
     assert exposure(host, [function("open")], proxies=["192.0.2.1"]).names is None
 
 
