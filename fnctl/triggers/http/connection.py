@@ -68,7 +68,6 @@ class ClientConnection(asyncio.Protocol):
         "_stem",
         "_stem_head",
         "_stem_match",
-        "_strangers",
         "_tap",
         "_transport",
         "bodies",
@@ -94,7 +93,6 @@ class ClientConnection(asyncio.Protocol):
         self.bodies = gateway.bodies if caller is None else caller.bodies
         self._acceptor = acceptor
         self._exposure = exposure or Exposure()
-        self._strangers = self._exposure.strangers
         self._peer = b""
         self._gateway = gateway
         self._match = match
@@ -260,7 +258,7 @@ class ClientConnection(asyncio.Protocol):
                 routed = routed.pick(head)
             if not isinstance(routed, Match):
                 own_addresses.check(routed, data[:end])
-            elif self._gate is not None and (routed.function.auth is not Auth.NONE or self._strangers):
+            elif self._gate is not None and (routed.function.auth is not Auth.NONE or self._exposure.strangers):
                 head, verify = self._gate.admit(routed.function, head)
             if head.fields.deferral and self._acceptor and isinstance(routed, Match) and asks_later(routed, head):
                 later = asked_again(self._asked, routed, head) or Asked(
@@ -296,7 +294,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin_durable(self, routed: Begin, head: RequestHead, raw: bytes) -> None:
         verify = None
-        if self._gate is not None and (routed.function.auth is not Auth.NONE or self._strangers):
+        if self._gate is not None and (routed.function.auth is not Auth.NONE or self._exposure.strangers):
             try:
                 head, verify = self._gate.admit(routed.function, head)
             except FnctlError as error:
