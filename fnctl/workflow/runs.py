@@ -92,11 +92,20 @@ class Runs:
 async def tidy(store: Store, now: float) -> None:
     """Forget the runs that were kept for long enough, with their logs, and every key whose time is over.
 
-    A log goes before its row: what a crash leaves of the two is found, and dropped, the next time.
+    What a run has goes before its row: what a crash leaves of it is found, and dropped, the next time.
     """
     while keys := await store.keys.expired(now):
-        await store.logs.forget([log_of(key.removeprefix(_ENDED)) for key in keys if key.startswith(_ENDED)])
+        ids = [key.removeprefix(_ENDED) for key in keys if key.startswith(_ENDED)]
+        for id in ids:
+            for key, _ in await store.keys.scan(child_of(id, "/"), now, MOST):
+                await store.keys.delete(key, now)
+        await store.logs.forget([log_of(id) for id in ids])
         await store.keys.purge(keys, now)
+
+
+def child_of(id: str, step: str) -> str:
+    """The key that has the id of the run which a step of this run began: it is begun once. Goes with the run."""
+    return f"workflow/child/{id}{step}"
 
 
 class Runner(Protocol):

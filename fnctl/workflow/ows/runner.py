@@ -27,12 +27,12 @@ from fnctl.workflow import log
 from fnctl.workflow.log import Tail
 from fnctl.workflow.ows import rewinding
 from fnctl.workflow.ows.shelf import Shelf, Shelved
-from fnctl.workflow.runs import Kind, Row, Runs, ended
+from fnctl.workflow.runs import Kind, Row, Runs, child_of, ended
 
 AGAIN_S = 1.0  # after the store failed
 PARK_S = 30.0  # a run that waits longer leaves the memory
 KEEP_S = 14 * 86_400.0  # runs that have ended, with their logs
-_CHILD, _PARKED = "workflow/child/", "workflow/parked/"
+_PARKED = "workflow/parked/"
 
 
 class _Entries:
@@ -213,11 +213,11 @@ class Flows:
         shelved, now = self.shelf.identified(identity), self.clock.now()
         if shelved is None:
             raise standard("configuration", f"the project has no workflow {identity}", status=404)
-        id = self._next_id(now)
+        id, key = self._next_id(now), child_of(step.run, step.key)
         try:
-            await self._store.keys.set(_CHILD + step.word, id.encode(), now, version=0)
+            await self._store.keys.set(key, id.encode(), now, version=0)
         except Stale:
-            known = await self._store.keys.get(_CHILD + step.word, now)
+            known = await self._store.keys.get(key, now)
             assert known is not None
             id = known.data.decode()
         history = await self._history(id)

@@ -290,6 +290,12 @@ def test_a_child_is_begun_once_and_its_end_told(tmp_path: Path) -> None:
             await service.clock.advance(31 * 86_400)
             assert (await service.end(id))["output"] == 3
             assert len(await service.flows.rows.all(service.clock.now())) == 2
+            keys = service.store.keys
+            assert len(await keys.scan("workflow/child/", service.clock.now())) == 1
+            await service.clock.advance(15 * 86_400)
+            await tidy(service.store, service.clock.now())
+            left = [key for key, _ in await keys.scan("workflow/", service.clock.now())]
+            assert [key for key in left if not key.startswith("workflow/definition/")] == []
 
     played(work)
 
