@@ -68,7 +68,7 @@ def _next(paths: ProjectPaths, before: float, deadline: float) -> dict[str, Any]
     while time.monotonic() < deadline:
         if holder(paths.lock) is None:  # never, while one process goes over into the other
             raise FnctlError(
-                "the new fnctl ended before it served: the service is stopped",
+                "the service ended before the new fnctl served: it was stopped, or could not start",
                 hint=f"its last words are where `fnctl run` writes; with --detach, in {paths.root / 'run.log'}",
                 code="not_ready",
             )

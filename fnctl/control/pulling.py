@@ -54,17 +54,22 @@ def is_release(words: list[str]) -> bool:
 @contextmanager
 def opened(text: str) -> Iterator[tuple[Source, str, str]]:
     """Where the release comes from, by what it is asked there, and how it is called with a digest in place of {}."""
-    if text.endswith(".tar"):
-        with closing(Layout(Path(text))) as layout:
+    file, _, digest = text.rpartition("@") if ".tar@" in text else (text, "", "")  # as versions name it
+    if file.endswith(".tar"):
+        with closing(Layout(Path(file))) as layout:
             releases = [
                 top for top in layout.tops() if layout.manifest(top.digest).read().get("artifactType") == ARTIFACT
             ]
             found = [top for top in releases if "manifests" in layout.manifest(top.digest).read()]
             if len(found) != 1:
                 raise ReleaseError(
-                    f"{text} contains {len(found)} releases", hint="`fnctl ship --to FILE.tar` writes one"
+                    f"{file} contains {len(found)} releases", hint="`fnctl ship --to FILE.tar` writes one"
                 )
-            yield layout, found[0].digest, f"{text}@{{}}"
+            if digest not in ("", found[0].digest):
+                raise ReleaseError(
+                    f"{file} contains another release by now: not {digest}", hint="put the old file back"
+                )
+            yield layout, found[0].digest, f"{file}@{{}}"
     else:
         wanted = references.parse(text)
         with closing(shipping.repository(wanted)) as there:
