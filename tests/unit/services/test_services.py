@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from fnctl import catalog
 from fnctl.engine.fake import FakeEngine
 from fnctl.engine.port import LABEL_HOME, LABEL_PROJECT, LABEL_ROLE
 from fnctl.errors import DeadlineExceeded, EngineError, FunctionError, LoadError, ServiceDown
-from fnctl.model import Function, Network, SandboxSpec, Service
+from fnctl.model import Function, LivenessRule, Network, SandboxSpec, Service
 from fnctl.services.networks import Networks
 from fnctl.services.node import LINES_A_SECOND, Bounded
 from fnctl.services.plan import Owner, Planned
 from fnctl.services.ready import READY
 from fnctl.services.services import Services
 from fnctl.services.supervisor import Supervisor, process_ended
-from tests.support.turning import until
+from tests.support.turning import past, until
 
 STORE = Planned(Service("store", "data"), catalog.service_types()["data"], "image")
 SHOP = Function("shop", Path("/shop"), "node24", "shop.buy", network=Network.SERVICES)
@@ -33,7 +34,10 @@ REFUSED = FunctionError("shop threw: connect ECONNREFUSED 10.0.0.9:80")
 class Stage:
     """Services over the fake engine, and what they print."""
 
-    def __init__(self, folder: Path, home: str = "h1", run: str = "run", ready_s: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, home: str = "h1", run: str = "run", ready_s: float = 0.0, planned: Planned = STORE
+    ) -> None:
+        self.planned = planned
         self.engine = FakeEngine()
         self.engine.add_image("image")
         self.folder = folder
@@ -49,7 +53,7 @@ class Stage:
         def line(service: str, sandbox: str, text: str) -> None:
             self.printed.append((service, text))
 
-        return Services(self.engine, owner, networks, [STORE], folder, line, ready_s)
+        return Services(self.engine, owner, networks, [self.planned], folder, line, ready_s)
 
     def sandbox(self) -> str:
         (sandbox,) = self.engine.sandboxes
@@ -154,11 +158,13 @@ class Watched:
     def __init__(self, stage: Stage) -> None:
         self.over = asyncio.Event()
         self.seen: list[dict[str, Any]] = []
+        self.called: list[str] = []
         self.supervisor = Supervisor(
             stage.services, self.call, lambda: self.seen.extend(stage.services.rows()), (0.0,), self.ended
         )
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.called.append(function.__name__)
         return await asyncio.get_running_loop().run_in_executor(None, lambda: function(*args))
 
     async def ended(self, pid: int) -> None:
@@ -167,9 +173,9 @@ class Watched:
         self.over.clear()
 
 
-def supervised(folder: Path, history: History) -> None:
+def supervised(folder: Path, history: History, planned: Planned = STORE) -> None:
     async def story() -> None:
-        stage = Stage(folder, ready_s=5.0)
+        stage = Stage(folder, ready_s=5.0, planned=planned)
         stage.services.start()
         with stage.dial():
             await asyncio.to_thread(stage.services.check)
@@ -286,3 +292,19 @@ def test_services_stand_still_all_or_none(tmp_path: Path) -> None:
         stage.services.hold()
     assert not stage.services.nodes[0].held
     stage.services.stop()
+
+
+def test_one_that_is_held_is_not_asked_whether_it_hangs(tmp_path: Path) -> None:
+    looks = LivenessRule(interval_s=0.005, failures=3)
+
+    async def history(stage: Stage, watched: Watched) -> None:
+        await until(lambda: watched.called.count("look") > 3)
+        await watched.call(stage.services.hold)
+        await until(lambda: watched.called[-1] == "hold")
+        await past(10 * looks.interval_s)  # one look may have begun before
+        held = watched.called[watched.called.index("hold") :]
+        assert held.count("look") <= 1
+        await watched.call(stage.services.release)
+        await until(lambda: watched.called[-1] == "look")
+
+    supervised(tmp_path, history, replace(STORE, kind=replace(STORE.kind, liveness=looks)))
