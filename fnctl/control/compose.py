@@ -99,6 +99,7 @@ class Stack:
         self._measured = self._pace.factor
         self.port = settings.port or 0
         self.handover = Handover(settings.arguments)
+        self.notes: list[str] = []  # of what serves, but not whole
         self.stopping = asyncio.Event()
         self.forced = asyncio.Event()
         self.run = Run(
@@ -151,8 +152,17 @@ class Stack:
         self._deployments = None
         if installation is not None:
             self._deployments = Deployments(
-                self.run, self.routes, self._updates, installation, self._policy, settings.exposure.names
+                self.run,
+                self.routes,
+                self._updates,
+                installation,
+                self._policy,
+                settings.exposure.names,
+                *((self.later.open_work, self.later.clock.now) if self.later is not None else ()),
             )
+            if self.later is not None:
+                self.later.pin(self._deployments.begun)
+                self.later.tidied = self._deployments.sweep
         self.loop = asyncio.get_running_loop()
         self._at = time.time()
 
@@ -193,11 +203,11 @@ class Stack:
         if self.later is not None:
             await self.later.open()
         await self.run.start(self.prepared.codes)
+        if self._deployments is not None:
+            self.notes += await self._deployments.open()
         if self.later is not None:
             workflows = self.prepared.project.workflows
             await self.later.begin((code.function for code in self.prepared.codes), workflows)
-        if self._deployments is not None:
-            await self._deployments.open()
         await self.gateway.start_unix(self.run.paths.gateway_socket)
         if self.settings.listeners:
             await self.gateway.start_on(self.settings.listeners)
@@ -346,7 +356,12 @@ class Stack:
             "instances": self.run.instances(),
             "services": self.run.services.rows(),
             "pool": self.run.pool_row(),
+            "failed_versions": self._failed_versions(),
         }
+
+    def _failed_versions(self) -> dict[str, str]:
+        failed = self._deployments.failed if self._deployments is not None else {}
+        return {str(number): why for number, why in failed.items()}
 
 
 @asynccontextmanager

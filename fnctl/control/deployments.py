@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fnctl.control import changes as changed
+from fnctl.control.alias_shares import shares
+from fnctl.control.begun import Begun, Open, busy
 from fnctl.control.canary import CanaryFailed, Rules, Trial
 from fnctl.control.change_lock import Turns
 from fnctl.control.changes import Applied, Change
@@ -24,15 +28,16 @@ from fnctl.control.probing import probe
 from fnctl.control.run import Run
 from fnctl.control.updates import PolicyOf, Updates
 from fnctl.control.versions import Alias, Version
-from fnctl.errors import UsageError
+from fnctl.errors import FnctlError, UsageError
 from fnctl.model import SiteKey
 from fnctl.progress import Silent
 from fnctl.sandbox import secrets
 from fnctl.sandbox.loading import Code
-from fnctl.triggers.http import traffic_split
+from fnctl.store.port import StoreUnavailable
 from fnctl.triggers.http.routes import Routes, Shares
 
 Choose = Callable[[Installation], Candidate]  # blocking; FnctlError where there is none
+OpenWork = Callable[[], Awaitable[Open]]  # StoreUnavailable
 LINES = 20  # of what a version prints while it is tried, for the error
 
 
@@ -87,9 +92,12 @@ class Deployments:
         installation: Installation,
         policy: PolicyOf,
         names: frozenset[bytes] | None,
+        open_work: OpenWork | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """What `updates` serves is the current version of `installation`, and its codes are `tagged`. `names`: hosts to
-        answer for (Routes)."""
+        answer for (Routes). `open_work`: what has not ended; None: nothing is made later. `now`: by the clock of that.
+        """
         self._run = run
         self._routes = routes
         self._updates = updates
@@ -104,13 +112,49 @@ class Deployments:
         self._history = installation.history()
         self._current = self._history.current
         self._live = {self._current: _live(prepared, marks, names)}
+        self._failed: dict[int, str] = {}  # of those that are to be loaded: why they are not
+        self._open_work = open_work
+        self._now = now
+        self.begun = Begun(
+            lambda: self._history,
+            lambda: {number: each.prepared for number, each in self._live.items()},
+            self._load_alone,
+        )
 
-    async def open(self) -> None:
-        """Load what aliases stand for. FnctlError where a version of theirs does not load."""
+    async def open(self) -> list[str]:
+        """Load what aliases stand for, and what something open began in. What does not load is told: the others serve,
+        and an alias of it alone answers why."""
         async with self._turns.alone():
-            for number in sorted(self._history.held):
-                await self._load_version(number)
+            self._history = await self._run.pool.call(self._installation.history)
+            await self._load_held()
             await self._settle()
+        return [self._degraded(number, why) for number, why in sorted(self._failed.items())]
+
+    async def _load_held(self) -> None:
+        for number in sorted((self._history.held | self._history.busy) - self._live.keys()):
+            try:
+                await self._load_version(number)
+            except FnctlError as error:
+                if self._failed.get(number) != error.message:
+                    await self._run.pool.call(self._installation.tell, number, f"does not load: {error.message}")
+                self._failed[number] = error.message
+
+    def _degraded(self, number: int, why: str) -> str:
+        names = [name for name, each in self._history.aliases.items() if number in dict(each.weights)]
+        whose = f" of alias {', '.join(sorted(names))}" if names else ""
+        return f"version {number}{whose} does not load: {why}"
+
+    async def sweep(self) -> None:
+        """Now and then: let go of versions that nothing holds any more, and try again what did not load."""
+        async with self._turns.alone():
+            await self._refresh()
+            await self._load_held()
+            await self._settle()
+
+    @property
+    def failed(self) -> Mapping[int, str]:
+        """Versions of aliases that do not load, and why."""
+        return self._failed
 
     async def deploy(self, choose: Choose, path: str = "") -> tuple[Version, Applied]:
         """Let another version take over. Functions that it changes are asked for `health`, else for `path` if there is
@@ -148,7 +192,8 @@ class Deployments:
         notes = self._updates.notes(candidate.prepared.project)
         staged = await self._stage(candidate.prepared, chosen.marks, path)
         self._switch(staged.live)
-        version = await self._run.pool.call(self._installation.serves, candidate)  # it does, whatever the disk says
+        at = self.begun.switched
+        version = await self._run.pool.call(self._installation.serves, candidate, at)  # it does, whatever the disk says
         self._current = version.number
         self._live[version.number] = staged.live
         await self._refresh()
@@ -170,7 +215,7 @@ class Deployments:
             if why is None:
                 self._switch(live)
                 candidate = replace(chosen.candidate, version=version, kept=True)
-                await self._run.pool.call(self._installation.serves, candidate)
+                await self._run.pool.call(self._installation.serves, candidate, self.begun.switched)
                 self._current = version.number
             await self._refresh()
         if why is not None:
@@ -224,20 +269,23 @@ class Deployments:
             chosen = await self._run.pool.call(self._chosen, lambda there: self._again(number))
             staged = await self._stage(chosen.candidate.prepared, chosen.marks, "", beside=True)
             self._live[number] = staged.live
+        self._failed.pop(number, None)
+
+    async def _load_alone(self, number: int) -> None:
+        async with self._turns.alone():
+            await self._load_version(number)
 
     async def _refresh(self) -> None:
         self._history = await self._run.pool.call(self._installation.history)
+        if self._open_work is not None:
+            with suppress(StoreUnavailable):  # then what was busy is taken to be so
+                found = busy(self._history, await self._open_work())
+                self._history = await self._run.pool.call(self._installation.holds, found)
         await self._settle()
         await self._run.pool.call(self._installation.collect)
 
     def _shares(self) -> dict[bytes, Shares]:
-        return {name.encode(): self._shares_of(each) for name, each in self._history.aliases.items()}
-
-    def _shares_of(self, alias: Alias) -> Shares:
-        whole = sum(weight for _, weight in alias.weights)
-        sums = itertools.accumulate(weight / whole for _, weight in alias.weights)
-        parts = [(upto, self._live[number].own) for (number, _), upto in zip(alias.weights, sums, strict=True)]
-        return Shares(tuple(parts), traffic_split.sticky(alias.by))
+        return shares(self._history.aliases, {number: each.own for number, each in self._live.items()}, self._failed)
 
     # -- beside what serves ----------------------------------------------------------------------------------------
 
@@ -315,6 +363,7 @@ class Deployments:
 
     def _switch(self, live: Live) -> None:
         """On one turn of the loop."""
+        self.begun.switched = self._now()
         self._updates.adopt(live.prepared, live.marks)
         self._routes.become(live.routes)
         self._run.scheduler.point({code.function.name: code for code in live.prepared.codes})
@@ -322,8 +371,9 @@ class Deployments:
 
     async def _settle(self) -> None:
         """What serves, what aliases stand for, and what was before: nothing else stays."""
-        held = self._history.held
-        self._live = {number: each for number, each in self._live.items() if number in {*held, self._history.before}}
+        held = {*self._history.held, *self._history.busy, self._history.before}
+        self._live = {number: each for number, each in self._live.items() if number in held}
+        self._failed = {number: why for number, why in self._failed.items() if number in held}
         self._routes.share(self._shares())
         await self._run.scheduler.rest(self._kept(), self._served())
 
@@ -331,4 +381,5 @@ class Deployments:
         return {key for live in self._live.values() for key in live.sites}
 
     def _served(self) -> set[SiteKey]:
-        return {key for number in self._history.held for key in self._live[number].sites}
+        numbers = (self._history.held | self._history.busy) & self._live.keys()
+        return {key for number in numbers for key in self._live[number].sites}

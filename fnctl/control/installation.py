@@ -72,15 +72,16 @@ class Installation:
         codes = tuple(replace(made[each.name], function=each) for each in place.functions)
         return Candidate(version, replace(there, project=place, codes=codes), kept=True)
 
-    def serves(self, candidate: Candidate) -> Version:
-        """It does, from now on."""
+    def serves(self, candidate: Candidate, at: float | None = None) -> Version:
+        """It does, since `at`, by the clock that calls are made by; by default from now on."""
+        at = time.time() if at is None else at
         pulling.record_current(candidate.prepared.project, candidate.prepared.codes)
         history = self.history()
         before = history.current
         if candidate.kept:
-            history, version = history.pointing(candidate.version.number), candidate.version
+            history, version = history.pointing(candidate.version.number, at), candidate.version
         else:
-            history, version = history.having(candidate.version)
+            history, version = history.having(candidate.version, at)
         if version.number != before:
             history = history.told(
                 version.number, time.time(), f"took over from version {before}" if before else "served"
@@ -109,6 +110,14 @@ class Installation:
         for digest in gone:
             store.remove(bundles.folder(paths.bundles(), digest))
         return len(gone)
+
+    def holds(self, busy: frozenset[int]) -> History:
+        """Calls or runs that have not ended began in these: they are kept, and what nobody holds is forgotten."""
+        history = self.history()
+        fresh = replace(history, busy=busy).bounded()
+        if fresh != history:
+            versions.write(self.file, fresh)
+        return fresh
 
     def alias(self, name: str, alias: Alias | None) -> History:
         """It means this from now on; None: nothing."""

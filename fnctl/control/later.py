@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fnctl.clock import RealClock, VirtualClock
+from fnctl.control.begun import Open
 from fnctl.control.workflows import Workflows
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Versions
 from fnctl.errors import ConfigError, NotFound, UsageError
 from fnctl.model import Function, Project, Queue, Secret, Workflow
 from fnctl.paths import ProjectPaths
@@ -28,7 +30,7 @@ from fnctl.workflow.durable.api import Api
 from fnctl.workflow.durable.executions import Executions
 from fnctl.workflow.durable.views import Views
 from fnctl.workflow.ows.sandboxes import Sandboxes
-from fnctl.workflow.runs import tidy
+from fnctl.workflow.runs import Kind, Runs, tidy
 
 DAY_S = 86_400.0
 KEEP_S = DAY_S  # what was done or cancelled, with its result
@@ -99,6 +101,7 @@ class Later:
         self.views = Views(self.executions)
         self._timers = Timers(self.store.keys, self.clock, self.calls, tell)
         self.workflows = Workflows(self.store, self.clock, self.calls, invocations, functions, digest, sandboxes, tell)
+        self.tidied: Callable[[], Awaitable[None]] | None = None  # comes every hour
         self._brokers = Brokers(self.calls.accept, functions, tell)
         if isinstance(self.clock, VirtualClock):
             self.clock.settled += [self._timers.rest, self.calls.rest, self.executions.rest, self.workflows.rest]
@@ -167,6 +170,25 @@ class Later:
     async def _tidy_again(self) -> None:
         with contextlib.suppress(StoreUnavailable):
             await self._tidy()
+        if self.tidied is not None:
+            await self.tidied()
+
+    # -- versions of a release -------------------------------------------------------------------------------------
+
+    def pin(self, versions: Versions) -> None:
+        """From now on, these serve what began before the current one. Before `begin`."""
+        self.calls.versions = self.workflows.steps.versions = versions
+        self.executions.pin(versions)
+
+    async def open_work(self) -> Open:
+        """What has not ended, and the versions that it began in. Raises StoreUnavailable."""
+        queues, now = self.store.queues, self.clock.now()
+        counts = (await queues.counts()).items()
+        names = [name for name, each in counts if function_of(name) is not None and each.waiting + each.running]
+        oldest = [at for name in names if (at := await queues.oldest(name)) is not None]
+        rows = [row for kind in Kind for row in await Runs(self.store.keys).open_ones(kind, now)]
+        pinned = frozenset(each for row in rows for each in (row.pinned or {}).items())
+        return Open(min(oldest, default=None), pinned)
 
     # -- for the admin API -----------------------------------------------------------------------------------------
 

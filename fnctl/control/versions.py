@@ -21,7 +21,8 @@ LATEST = "latest"  # what serves calls that ask for no alias
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]|[a-z]")
 _WEIGHT = re.compile(r"([1-9][0-9]{0,8})(?::([0-9]{1,6}(?:\.[0-9]{1,3})?))?")
 STORY = 100  # lines of a version, the newest
-KEPT = 10  # to go back to; bundles of older ones are removed by `fnctl prune`
+KEPT = 10  # to go back to, beside those that something holds
+TURNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,16 @@ def check_name(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`current`: a number; `before`: the one that was current before it, where that is known."""
+    """`current`: a number; `before`: the one that was current before it, where that is known. `turns`: which version
+    took over and when, oldest first. `busy`: versions in which calls or runs began that had not ended when this was
+    last looked at."""
 
     versions: tuple[Version, ...] = ()  # oldest first
     current: int = 0
     before: int = 0
     aliases: Mapping[str, Alias] = field(default_factory=dict)
+    turns: tuple[tuple[float, int], ...] = ()
+    busy: frozenset[int] = frozenset()
 
     def find(self, number: int) -> Version:
         """NotFound names those there are."""
@@ -103,21 +108,41 @@ class History:
             raise NotFound("there is no version to go back to", hint="`fnctl releases` lists the versions")
         return self.find(self.before)
 
-    def having(self, made: Version) -> tuple[History, Version]:
-        """With this version current: the one of the same digest where there is one, else a new one with a number of its
-        own."""
+    @property
+    def switched(self) -> float:
+        """When the current version took over; 0 where that is not known."""
+        return self.turns[-1][0] if self.turns else 0.0
+
+    def serving_at(self, at: float) -> int | None:
+        """The version that was current then; None where that is not known, or it is forgotten."""
+        number = next((number for since, number in reversed(self.turns) if since <= at), None)
+        return number if any(each.number == number for each in self.versions) else None
+
+    def serving_since(self, at: float) -> set[int]:
+        """All that were current at any time since then."""
+        first = self.serving_at(at)
+        return {number for since, number in self.turns if since > at} | ({first} if first is not None else set())
+
+    def having_bundle(self, function: str, digest: str) -> int | None:
+        """The newest version that has it."""
+        having = (each.number for each in reversed(self.versions) if each.bundles.get(function) == digest)
+        return next(having, None)
+
+    def having(self, made: Version, at: float = 0.0) -> tuple[History, Version]:
+        """With this version current since `at`: the one of the same digest where there is one, else a new one with a
+        number of its own."""
         same = next((each for each in self.versions if each.digest == made.digest), None)
         if same is not None:
             kept = replace(same, name=made.name, image=made.image)
             versions = tuple(kept if each.number == same.number else each for each in self.versions)
-            return replace(self, versions=versions).pointing(kept.number), kept
+            return replace(self, versions=versions).pointing(kept.number, at), kept
         fresh = replace(made, number=max((each.number for each in self.versions), default=0) + 1)
-        return replace(self, versions=(*self.versions, fresh)).pointing(fresh.number)._bounded(), fresh
+        return replace(self, versions=(*self.versions, fresh)).pointing(fresh.number, at).bounded(), fresh
 
     def adding(self, made: Version) -> tuple[History, Version]:
         """With this version, and the one that is current as it was."""
         history, version = self.having(made)
-        return replace(history, current=self.current, before=self.before), version
+        return replace(history, current=self.current, before=self.before, turns=self.turns), version
 
     def aliased(self, name: str, alias: Alias | None) -> History:
         """None takes the alias away. NotFound where a version, or the alias to take away, is not there."""
@@ -153,11 +178,14 @@ class History:
         """Versions that are served: as the current one, or by an alias."""
         return frozenset({self.current, *(number for each in self.aliases.values() for number, _ in each.weights)})
 
-    def pointing(self, number: int) -> History:
-        return self if number == self.current else replace(self, current=number, before=self.current)
+    def pointing(self, number: int, at: float = 0.0) -> History:
+        if number == self.current:
+            return self
+        return replace(self, current=number, before=self.current, turns=(*self.turns, (at, number))[-TURNS:])
 
-    def _bounded(self) -> History:
-        kept = {each.number for each in self.versions[-KEPT:]} | {self.before} | self.held
+    def bounded(self) -> History:
+        """Without what nobody holds, and is not among the newest."""
+        kept = {each.number for each in self.versions[-KEPT:]} | {self.before} | self.held | self.busy
         return replace(self, versions=tuple(each for each in self.versions if each.number in kept))
 
 
@@ -175,7 +203,8 @@ def read(file: Path) -> History:
             Version(**{**each, "story": tuple((float(at), str(line)) for at, line in each.get("story", ()))})
             for each in said["versions"]
         )
-        return History(versions, said["current"], said["before"], aliases)
+        turns = tuple((float(at), int(number)) for at, number in said.get("turns", ()))
+        return History(versions, said["current"], said["before"], aliases, turns, frozenset(said.get("busy", ())))
     except FileNotFoundError:
         return History()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -187,6 +216,7 @@ def write(file: Path, history: History) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     said: dict[str, Any] = {"format": FORMAT, "current": history.current, "before": history.before}
     said["aliases"] = {name: asdict(each) for name, each in history.aliases.items()}
+    said |= {"turns": history.turns, "busy": sorted(history.busy)}
     text = json.dumps({**said, "versions": [asdict(each) for each in history.versions]}, indent=1)
     try:
         with fresh.open("w", encoding="utf-8") as out:

@@ -48,9 +48,12 @@ class Workflows:
         self.shelf = Shelf(store.keys)
         self._addresses = Addresses()
         self._calls = calls
+        self.steps = Calls(
+            invocations, lambda name: functions().get(name), clock.now, lambda *asked: self.flows.pinned(*asked)
+        )
         world = Platform(
             clock,
-            Calls(invocations, lambda name: functions().get(name), clock.now),
+            self.steps,
             self._addresses,
             sandboxes,
             self.shelf.secret,

@@ -194,6 +194,10 @@ class Queues(Protocol):
         """When the next message that waits is due; None where none waits."""
         ...
 
+    async def oldest(self, queue: str) -> float | None:
+        """When the first was accepted of those that wait or run and were not redriven; None where there is none."""
+        ...
+
     async def delayed(self, queue: str, now: float) -> int:
         """How many of those that wait are due after `now`."""
         ...

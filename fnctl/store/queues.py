@@ -85,6 +85,9 @@ class SqlQueues:
     async def next_due(self, queue: str) -> float | None:
         return await self._writer.run(lambda db: _next_due(db, queue))
 
+    async def oldest(self, queue: str) -> float | None:
+        return await self._writer.run(lambda db: _oldest(db, queue))
+
     async def delayed(self, queue: str, now: float) -> int:
         later = "SELECT COUNT(*) FROM messages WHERE queue = ? AND state = 0 AND due > ?"
         return await self._writer.run(lambda db: int(db.execute(later, (queue, now)).fetchone()[0]))
@@ -297,6 +300,14 @@ def _purge(db: Transaction, queue: str, state: MessageState, now: float) -> int:
     if gone:
         db.count(queue, waiting=-len(gone), cancelled=len(gone))
     return len(gone)
+
+
+def _oldest(db: Transaction, queue: str) -> float | None:
+    """By the index that each state has. What was redriven does not expire."""
+    which = ("state = 0", "state = 1", "state = 5 AND grp IS NOT NULL")
+    query = "SELECT MIN(accepted) FROM messages WHERE queue = ? AND expires IS NOT NULL AND "
+    found = [db.execute(query + each, (queue,)).fetchone()[0] for each in which]
+    return min((float(at) for at in found if at is not None), default=None)
 
 
 def _redrive(db: Transaction, queue: str, now: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,18 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from fnctl import paths
+from fnctl.builder import bundle as bundles
+from fnctl.clock import VirtualClock
 from fnctl.control import compose, versions
 from fnctl.control.canary import CanaryFailed, Rules
 from fnctl.control.compose import Stack
 from fnctl.control.deployments import Choose
-from fnctl.control.installation import Candidate
+from fnctl.control.installation import Candidate, Installation
 from fnctl.control.versions import alias_of
 from fnctl.engine.port import Engine
 from fnctl.errors import LoadError
+from fnctl.triggers.http.call import CallRequest, When
 from tests.support.releases import candidate, get, serving
 from tests.support.turning import until
 
@@ -70,7 +75,7 @@ async def story(place: Path, engine: Engine) -> None:
         candidate(place, engine, files(word, health), word) for word, health in (("1", 200), ("2", 200), ("3", 500))
     )
     three = candidate(place, engine, files("3"), "three")
-    async with serving(place, engine, one) as stack:
+    async with serving(place, engine, one, virtual=True) as stack:
         assert await said(stack) == "version 1"
         first = loaded(stack)
         begun = asyncio.create_task(get(stack, "/shop/wait"))
@@ -100,6 +105,8 @@ async def story(place: Path, engine: Engine) -> None:
         version, _ = await stack.rollback(None)
         assert (version.number, await said(stack)) == (2, "version 2")
 
+        await a_call_that_waits_stays(stack)
+
         await stack.alias("prod", alias_of("1:50,2:50", "header:X-User"))
         told = {(await get(stack, "/shop/", "X-Fnctl-Alias: prod", f"X-User: {user}"))[1] for user in range(20)}
         assert told == {"version 1", "version 2"}
@@ -120,6 +127,46 @@ async def story(place: Path, engine: Engine) -> None:
         version, _ = await stack.rollback(1)
         assert (version.number, await said(stack)) == (1, "version 1")
         await tried(stack, place, engine)
+    await an_alias_that_does_not_load_keeps_nothing_from_serving(place, engine, one)
+
+
+async def a_call_that_waits_stays(stack: Stack) -> None:
+    """It was accepted in version 2, and is made when 1 serves; until then 2 is held."""
+    assert stack.later is not None
+    id = await stack.later.calls.accept(
+        stack.run.scheduler.all_current()["shop"].code.function,
+        CallRequest(b"GET", b"/later", b"Host: shop.localhost\r\n", b""),
+        When(due=stack.later.clock.now() + 60),
+    )
+    await stack.rollback(None)
+    assert await said(stack) == "version 1"
+    assert versions.read(stack.run.paths.versions).busy == {2}
+    clock = stack.later.clock
+    assert isinstance(clock, VirtualClock)
+    await clock.advance(61)
+    assert (await stack.later.calls.result(id))["result"]["body"] == "version 2"
+    await clock.advance(3600)  # the next look
+    await until(lambda: not versions.read(stack.run.paths.versions).busy)
+    await stack.rollback(None)
+    assert await said(stack) == "version 2"
+
+
+async def an_alias_that_does_not_load_keeps_nothing_from_serving(place: Path, engine: Engine, one: Candidate) -> None:
+    installation = Installation(place, engine)
+    (bundle,) = installation.history().find(2).bundles.values()
+    installation.alias("gone", alias_of("2"))
+    root = bundles.folder(paths.bundles(), bundle)
+    for folder in (root, *root.rglob("*")):
+        if folder.is_dir():
+            folder.chmod(0o755)
+    shutil.rmtree(root)
+    async with serving(place, engine, one) as stack:
+        assert (len(stack.notes), "version 2 of alias gone does not load" in stack.notes[0]) == (1, True)
+        assert await said(stack) == "version 1"
+        status, body, _ = await get(stack, "/shop/", "X-Fnctl-Alias: gone")
+        assert (status, '"version_down"' in body) == (503, True)
+        assert list(stack.status()["failed_versions"]) == ["2"]
+    assert any("does not load" in line for _, line in installation.history().find(2).story)
 
 
 async def tried(stack: Stack, place: Path, engine: Engine) -> None:

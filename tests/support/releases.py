@@ -45,10 +45,11 @@ def candidate(place: Path, engine: Engine, files: Mapping[str, str], name: str) 
 
 
 @asynccontextmanager
-async def serving(place: Path, engine: Engine, first: Candidate) -> AsyncIterator[Stack]:
+async def serving(place: Path, engine: Engine, first: Candidate, *, virtual: bool = False) -> AsyncIterator[Stack]:
+    """`virtual`: time moves by its clock's `advance` alone."""
     installation = Installation(place, engine)
     installation.serves(first)
-    async with compose.running(first.prepared, ServeSettings(warm=1), None, installation) as stack:
+    async with compose.running(first.prepared, ServeSettings(warm=1, virtual=virtual), None, installation) as stack:
         yield stack
 
 

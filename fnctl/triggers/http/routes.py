@@ -53,9 +53,10 @@ _STORED = re.compile(rb"/_fnctl/invocations/([0-9A-Z]{26})(?:/([0-9a-f]{32}))?")
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The versions that an alias means: each up to a share of 1; None: the table that serves. `by`: split.sticky."""
+    """The versions that an alias means: each up to a share of 1; None: the table that serves; an error: it is not
+    loaded. `by`: split.sticky."""
 
-    parts: tuple[tuple[float, Routes | None], ...]
+    parts: tuple[tuple[float, Routes | FnctlError | None], ...]
     by: tuple[bytes, bytes] = (b"", b"")
 
 
@@ -148,7 +149,10 @@ class Routes:
                 return match(self)
             known = ", ".join(sorted(each.decode() for each in self._shared if each)) or "none"
             raise NotFound(f"no alias {_shown(alias)}", hint=f"aliases: {known}; `fnctl alias` lists them")
-        parts = [(upto, _outcome(match, table or self)) for upto, table in shares.parts]
+        parts = [
+            (upto, table if isinstance(table, FnctlError) else _outcome(match, table or self))
+            for upto, table in shares.parts
+        ]
         return Split(alias, tuple(parts), shares.by)
 
     def _match(self, host: bytes, method: bytes, target: bytes) -> Found:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fnctl.clock import Clock
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Versions
 from fnctl.errors import ConflictError, FnctlError, NotFound
 from fnctl.model import Function, Queue, Secret
 from fnctl.store.port import ENDED, Known, Leased, Message, MessageState, Stale, Store, StoreUnavailable
@@ -61,6 +62,7 @@ class Deferred:
         """`functions`, `declared`: the functions of the project by name and its queues, as they are now.
         `lease_more_s`: see Lane. `read_secret`: what signs webhooks."""
         self.durable: Beginner | None = None  # begins executions of durable functions
+        self.versions: Versions | None = None  # serve calls that were accepted before the current one
         self._store = store
         self._clock = clock
         self._invocations = invocations
@@ -165,7 +167,7 @@ class Deferred:
         if lane is None:
             lane = Lane(
                 function,
-                lambda: self._functions().get(function),
+                lambda: self._function(function),
                 self._store.queues,
                 self._invocations,
                 self._clock,
@@ -174,9 +176,15 @@ class Deferred:
                 self._outcomes,
                 self._lease_more_s,
                 self.durable,
+                self.versions,
             )
             self._lanes[function] = lane
         return lane
+
+    def _function(self, name: str) -> Function | None:
+        """As it is now, else as the last version had it that calls still belong to."""
+        found = self._functions().get(name)
+        return self.versions.left(name) if found is None and self.versions is not None else found
 
     def _hooks_of(self, function: str) -> Hooks:
         hooks = self._hooks.get(function)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from fnctl.clock import Clock
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Pinned, Versions
 from fnctl.errors import DeadlineExceeded
 from fnctl.model import Function
 from fnctl.store.port import Leased, Message, MessageState, Queues, Settlement, StoreUnavailable
@@ -64,10 +65,11 @@ class Lane:
         outcomes: Outcomes,
         lease_more_s: float = LEASE_MORE_S,
         durable: Beginner | None = None,
+        versions: Versions | None = None,
     ) -> None:
         """`bucket`: what the function's rate allows, of this and of other sources. `outcomes`: what follows an end.
         `lease_more_s`: how much longer a lease is than what its call may take. `durable`: begins an execution in place
-        of a call, where the function is durable."""
+        of a call, where the function is durable. `versions`: serve calls that were accepted before the current one."""
         self.name = name
         self._queue = queue_of(name)
         self._function = function
@@ -78,6 +80,7 @@ class Lane:
         self._outcomes = outcomes
         self._lease_more_s = lease_more_s
         self._durable = durable
+        self._versions = versions
         self._tasks = Tasks()
         self._calls: dict[str, Call] = {}
         self._stopped: set[str] = set()  # of these, those that were cut off for good
@@ -220,14 +223,32 @@ class Lane:
         if function.durable is not None and self._durable is not None:
             self._tasks.spawn(self._durable.from_call(function, unpacked(leased.body), leased.id, tell))
             return
+        # What was redriven was asked for anew: it does not expire.
+        if self._versions is None or leased.expires is None or self._versions.is_current(leased.accepted):
+            self._call(function, leased, tell, None)
+        else:
+            self._held += 1
+            self._tasks.spawn(self._call_in_its_version(self._versions, function, leased, tell))
+
+    async def _call_in_its_version(
+        self, versions: Versions, function: Function, leased: Leased, tell: Callable[[Answer], None]
+    ) -> None:
+        try:
+            pinned = await versions.since(self.name, leased.accepted)
+        finally:
+            self._held -= 1
+        self._call(function, leased, tell, pinned)
+
+    def _call(self, function: Function, leased: Leased, tell: Callable[[Answer], None], pinned: Pinned | None) -> None:
         call = Call(
             self._invocations,
-            function,
+            pinned.function if pinned is not None else function,
             unpacked(leased.body),
             tell,
             id=leased.id,
             attempt=leased.attempt,
-            at=now,
+            at=self._clock.now(),
+            site=pinned.site if pinned is not None else None,
         )
         self._calls[leased.id] = call
         call.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 from fnctl.clock import Clock
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Versions
 from fnctl.errors import FnctlError
 from fnctl.model import Function
 from fnctl.store.port import Stale, Store, StoreUnavailable
@@ -46,12 +47,13 @@ class Driver:
         self.clock = clock
         self.invocations = invocations
         self.functions = functions
+        self.versions: Versions | None = None  # serve executions that began before the current one
         self.held: dict[str, Held] = {}
         self.runs = Runs(store.keys)
         self.tasks = Tasks()
         self.closed = False
         self._waking: list[tuple[Held, list[tuple[float, str, str]]]] = []
-        self.lines = Lines(functions, lambda held, function: self.tasks.spawn(self._one(held, function)))
+        self.lines = Lines(self._function, lambda held, function: self.tasks.spawn(self._one(held, function)))
         self.ended: Ended | None = None  # hears of the end of an execution that another one waits for
 
     async def _lost(self, held: Held) -> None:
@@ -190,16 +192,28 @@ class Driver:
         news = list(tail.state.news)
         await tail.say(event, at=now)
         outcome = one.outcome(
-            await self.called(held, function, one.request_of(tail.state, function.name, news), request)
+            await self.called(
+                held, function, one.request_of(tail.state, function.name, news), request, tail.state.pinned
+            )
         )
         if held.id in self.held and not tail.state.ended:
             await self._returned(held, tail, outcome, request)
 
-    async def called(self, held: Held | None, function: Function, request: CallRequest, id: str) -> Answer:
+    def _function(self, name: str) -> Function | None:
+        """As it is now, else as the last version had it that executions still belong to."""
+        found = self.functions().get(name)
+        return self.versions.left(name) if found is None and self.versions is not None else found
+
+    async def called(
+        self, held: Held | None, function: Function, request: CallRequest, id: str, digest: str = ""
+    ) -> Answer:
+        """`digest`: of the bundle that serves it, where a version has that; "": the current version's."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         tell = answer.set_result
-        at = self.clock.now()
-        call = Call(self.invocations, function, request, tell, id=id, at=at, keep=one.KEPT_BYTES)
+        pinned = await self.versions.of(function.name, digest) if self.versions is not None else None
+        at, site = self.clock.now(), pinned.site if pinned is not None else None
+        function = pinned.function if pinned is not None else function
+        call = Call(self.invocations, function, request, tell, id=id, at=at, keep=one.KEPT_BYTES, site=site)
         if held is not None:
             held.call = call
         call.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 from fnctl.clock import Clock
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Versions
 from fnctl.errors import ConflictError, FnctlError, Forbidden, NotFound
 from fnctl.model import Function
 from fnctl.store.port import Stale, Store
@@ -44,6 +45,10 @@ class Executions:
         self._others = Others(self._driver, self.start, self.find)
         self._digest = digest
         self._releasing = False
+
+    def pin(self, versions: Versions) -> None:
+        """These serve executions that began before the current version. Before `open`."""
+        self._driver.versions = versions
 
     async def open(self) -> None:
         """Take up what an earlier process left open."""

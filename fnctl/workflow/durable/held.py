@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fnctl.clock import Alarm
@@ -57,11 +57,9 @@ class _Line:
 class Lines:
     """One a function. As many are served at once as its instances take: more would only wait in its queue."""
 
-    def __init__(
-        self, functions: Callable[[], Mapping[str, Function]], serve: Callable[[Held, Function], None]
-    ) -> None:
-        """`serve` begins to serve one, and `served` is said at its end."""
-        self._functions = functions
+    def __init__(self, function: Callable[[str], Function | None], serve: Callable[[Held, Function], None]) -> None:
+        """`function`: by its name. `serve` begins to serve one, and `served` is said at its end."""
+        self._function = function
         self._serve = serve
         self._lines: dict[str, _Line] = {}
         self.closed = False
@@ -82,7 +80,7 @@ class Lines:
             self._go_on(name)
 
     def _go_on(self, name: str) -> None:
-        function, line = self._functions().get(name), self._lines[name]
+        function, line = self._function(name), self._lines[name]
         if function is None or self.closed:
             return
         most = max(1, function.scale.max) * max(1, function.concurrency)

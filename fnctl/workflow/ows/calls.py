@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fnctl.dispatch.invocation import Invocations
+from fnctl.dispatch.pinned import Versions
 from fnctl.model import Contract, Function
 from fnctl.openworkflow.fault import standard
 from fnctl.openworkflow.world import HttpRequest, HttpResponse, Step
@@ -28,9 +29,16 @@ class Calls:
     """On the event loop's thread."""
 
     def __init__(
-        self, invocations: Invocations, find: Callable[[str], Function | None], now: Callable[[], float]
+        self,
+        invocations: Invocations,
+        find: Callable[[str], Function | None],
+        now: Callable[[], float],
+        pinned: Callable[[str, str], str] = lambda run, function: "",
     ) -> None:
-        """`find`: a function of the project by its name, as it is now. `now`: for ids and receipts."""
+        """`find`: a function of the project by its name, as it is now. `now`: for ids and receipts. `pinned`: the
+        digest of a function's bundle that a run began with."""
+        self.versions: Versions | None = None  # serve runs that began before the current one
+        self._pinned = pinned
         self._invocations = invocations
         self._find = find
         self._now = now
@@ -61,9 +69,14 @@ class Calls:
             if not told.done():
                 told.set_result(answer)
 
+        pinned = None
+        if self.versions is not None and (digest := self._pinned(step.run, function.name)):
+            pinned = await self.versions.of(function.name, digest)
+        site = pinned.site if pinned is not None else None
+        function = pinned.function if pinned is not None else function
         now = self._now()
         id = self._invocations.next_id(now)
-        call = Call(self._invocations, function, request, tell, id=id, attempt=step.attempt, at=now)
+        call = Call(self._invocations, function, request, tell, id=id, attempt=step.attempt, at=now, site=site)
         call.start()
         try:
             answer = await told
@@ -80,6 +93,8 @@ class Calls:
 
     def _found(self, name: str) -> Function:
         function = self._find(name)
+        if function is None and self.versions is not None:
+            function = self.versions.left(name)
         if function is None:
             raise standard("configuration", f"there is no function `{name}` any more", status=404)
         if function.durable is not None:

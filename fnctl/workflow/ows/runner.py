@@ -152,6 +152,11 @@ class Flows:
                 caller.cancel()
         await self._tasks.wait()
 
+    def pinned(self, id: str, function: str) -> str:
+        """The digest of this function's bundle that a run under way began with; "" where it wrote down none."""
+        live = self._live.get(id)
+        return (live.row.pinned or {}).get(function, "") if live is not None else ""
+
     def new_id(self) -> str:
         return self._next_id(self.clock.now())
 

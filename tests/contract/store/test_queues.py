@@ -258,6 +258,29 @@ def test_the_dead_are_kept_until_they_are_redriven_or_purged(opened: OpenStore) 
     asyncio.run(story())
 
 
+def test_the_oldest_that_has_not_ended_is_known(opened: OpenStore) -> None:
+    async def story() -> None:
+        async with opened() as store:
+            queues = store.queues
+            assert await queues.oldest("q") is None
+            ages = (("a", 1.0, None), ("b", 2.0, None), ("c", 3.0, "g"), ("d", 4.0, "g"))
+            await queues.put(
+                [message(id, group=group)._replace(accepted=at, expires=NOW * 2) for id, at, group in ages]
+            )
+            await queues.put([message("x")._replace(queue="other", accepted=0.5, expires=NOW * 2)])
+            seen = []
+            for _ in ages:
+                seen.append(await queues.oldest("q"))
+                (leased,) = await queues.lease("q", 1, NOW, NOW + 5)
+                assert await queues.oldest("q") == seen[-1], "it runs"
+                await queues.settle([Settlement(leased.id, leased.epoch, DEAD, NOW)])
+            assert (seen, await queues.oldest("q")) == ([1.0, 2.0, 3.0, 4.0], None)
+            await queues.redrive("q", NOW)
+            assert await queues.oldest("q") is None, "they were asked for anew"
+
+    asyncio.run(story())
+
+
 def test_a_message_that_is_redriven_waits_for_the_one_of_its_group_that_runs(opened: OpenStore) -> None:
     async def story() -> None:
         async with opened() as store:
