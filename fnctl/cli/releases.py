@@ -50,6 +50,7 @@ def _row(history: History, each: Version) -> dict[str, Any]:
         "version": each.number,
         "current": each.number == history.current,
         "aliases": [name for name, one in sorted(history.aliases.items()) if each.number in dict(one.weights)],
+        "busy": each.number in history.busy,
         "deployed": _time(each.at),
         "release": each.name,
         "functions": dict(each.bundles),
@@ -57,7 +58,8 @@ def _row(history: History, each: Version) -> dict[str, Any]:
 
 
 def _named(row: dict[str, Any]) -> str:
-    return ", ".join([*(["current"] if row["current"] else []), *row["aliases"]])
+    words = [*(["current"] if row["current"] else []), *row["aliases"], *(["open calls"] if row["busy"] else [])]
+    return ", ".join(words)
 
 
 def _show(history: History, version: Version, form: Format) -> None:

@@ -135,7 +135,7 @@ async def _serve(
                 progress.done(step)
             for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signum, stack.request_stop)
-            output.notes(stack.run.services.notes)
+            output.notes([*stack.run.services.notes, *_not_loaded(stack)])
             _announce(stack)
             spare_collections()
             async with _edits(stack, said) if settings.watch else contextlib.nullcontext():
@@ -152,6 +152,10 @@ def _ending(stack: Stack) -> str:
     if stack.handover.program is None:
         return "stopping: waiting for in-flight requests; press Ctrl-C again to stop now"
     return "restarting: waiting for in-flight requests; new connections wait until the next process serves"
+
+
+def _not_loaded(stack: Stack) -> list[str]:
+    return [f"version {number} does not load: {why}" for number, why in sorted(stack.failed_versions.items())]
 
 
 def _announce(stack: Stack) -> None:

@@ -153,6 +153,7 @@ SHAPES: Mapping[str, Schema] = {
             "version": TEXT, "pid": WHOLE, "url": TEXT, "host": TEXT, "port": WHOLE, "draining": TRUTH,
             "in_flight": WHOLE, "functions": _rows(_SERVED), "instances": _rows(_INSTANCE),
             "services": _rows(_SERVICE), "pool": _of({"target": WHOLE, "base": WHOLE, "runtime": WHOLE}),
+            "failed_versions": {"type": "object"},
         }
     ),
     "queue ls": _of({"queues": _rows(_of({"function": FUNCTION, "accepted": WHOLE}))}),

@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +99,6 @@ class Stack:
         self._measured = self._pace.factor
         self.port = settings.port or 0
         self.handover = Handover(settings.arguments)
-        self.notes: list[str] = []  # of what serves, but not whole
         self.stopping = asyncio.Event()
         self.forced = asyncio.Event()
         self.run = Run(
@@ -152,17 +151,8 @@ class Stack:
         self._deployments = None
         if installation is not None:
             self._deployments = Deployments(
-                self.run,
-                self.routes,
-                self._updates,
-                installation,
-                self._policy,
-                settings.exposure.names,
-                *((self.later.open_work, self.later.clock.now) if self.later is not None else ()),
+                self.run, self.routes, self._updates, installation, self._policy, settings.exposure.names, self.later
             )
-            if self.later is not None:
-                self.later.pin(self._deployments.begun)
-                self.later.tidied = self._deployments.sweep
         self.loop = asyncio.get_running_loop()
         self._at = time.time()
 
@@ -204,7 +194,7 @@ class Stack:
             await self.later.open()
         await self.run.start(self.prepared.codes)
         if self._deployments is not None:
-            self.notes += await self._deployments.open()
+            await self._deployments.open()
         if self.later is not None:
             workflows = self.prepared.project.workflows
             await self.later.begin((code.function for code in self.prepared.codes), workflows)
@@ -356,12 +346,13 @@ class Stack:
             "instances": self.run.instances(),
             "services": self.run.services.rows(),
             "pool": self.run.pool_row(),
-            "failed_versions": self._failed_versions(),
+            "failed_versions": {str(number): why for number, why in self.failed_versions.items()},
         }
 
-    def _failed_versions(self) -> dict[str, str]:
-        failed = self._deployments.failed if self._deployments is not None else {}
-        return {str(number): why for number, why in failed.items()}
+    @property
+    def failed_versions(self) -> Mapping[int, str]:
+        """Those that were to be loaded beside the current one and are not, and why."""
+        return self._deployments.failed if self._deployments is not None else {}
 
 
 @asynccontextmanager

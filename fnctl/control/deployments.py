@@ -12,17 +12,18 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fnctl.control import changes as changed
 from fnctl.control.alias_shares import shares
-from fnctl.control.begun import Begun, Open, busy
+from fnctl.control.begun import Begun, busy
 from fnctl.control.canary import CanaryFailed, Rules, Trial
 from fnctl.control.change_lock import Turns
 from fnctl.control.changes import Applied, Change
 from fnctl.control.installation import Candidate, Installation
+from fnctl.control.later import Later
 from fnctl.control.prepare import Prepared
 from fnctl.control.probing import probe
 from fnctl.control.run import Run
@@ -37,7 +38,6 @@ from fnctl.store.port import StoreUnavailable
 from fnctl.triggers.http.routes import Routes, Shares
 
 Choose = Callable[[Installation], Candidate]  # blocking; FnctlError where there is none
-OpenWork = Callable[[], Awaitable[Open]]  # StoreUnavailable
 LINES = 20  # of what a version prints while it is tried, for the error
 
 
@@ -92,12 +92,10 @@ class Deployments:
         installation: Installation,
         policy: PolicyOf,
         names: frozenset[bytes] | None,
-        open_work: OpenWork | None = None,
-        now: Callable[[], float] = time.time,
+        later: Later | None = None,
     ) -> None:
         """What `updates` serves is the current version of `installation`, and its codes are `tagged`. `names`: hosts to
-        answer for (Routes). `open_work`: what has not ended; None: nothing is made later. `now`: by the clock of that.
-        """
+        answer for (Routes). `later`: what is made later, each in its version."""
         self._run = run
         self._routes = routes
         self._updates = updates
@@ -113,22 +111,23 @@ class Deployments:
         self._current = self._history.current
         self._live = {self._current: _live(prepared, marks, names)}
         self._failed: dict[int, str] = {}  # of those that are to be loaded: why they are not
-        self._open_work = open_work
-        self._now = now
+        self._later = later
         self.begun = Begun(
             lambda: self._history,
             lambda: {number: each.prepared for number, each in self._live.items()},
             self._load_alone,
         )
+        if later is not None:
+            later.pin(self.begun)
+            later.tidied = self.sweep
 
-    async def open(self) -> list[str]:
-        """Load what aliases stand for, and what something open began in. What does not load is told: the others serve,
-        and an alias of it alone answers why."""
+    async def open(self) -> None:
+        """Load what aliases stand for, and what something open began in. What does not load is in `failed`: the others
+        serve, and an alias of it alone answers why."""
         async with self._turns.alone():
             self._history = await self._run.pool.call(self._installation.history)
             await self._load_held()
             await self._settle()
-        return [self._degraded(number, why) for number, why in sorted(self._failed.items())]
 
     async def _load_held(self) -> None:
         for number in sorted((self._history.held | self._history.busy) - self._live.keys()):
@@ -138,11 +137,6 @@ class Deployments:
                 if self._failed.get(number) != error.message:
                     await self._run.pool.call(self._installation.tell, number, f"does not load: {error.message}")
                 self._failed[number] = error.message
-
-    def _degraded(self, number: int, why: str) -> str:
-        names = [name for name, each in self._history.aliases.items() if number in dict(each.weights)]
-        whose = f" of alias {', '.join(sorted(names))}" if names else ""
-        return f"version {number}{whose} does not load: {why}"
 
     async def sweep(self) -> None:
         """Now and then: let go of versions that nothing holds any more, and try again what did not load."""
@@ -277,9 +271,9 @@ class Deployments:
 
     async def _refresh(self) -> None:
         self._history = await self._run.pool.call(self._installation.history)
-        if self._open_work is not None:
+        if self._later is not None:
             with suppress(StoreUnavailable):  # then what was busy is taken to be so
-                found = busy(self._history, await self._open_work())
+                found = busy(self._history, await self._later.open_work())
                 self._history = await self._run.pool.call(self._installation.holds, found)
         await self._settle()
         await self._run.pool.call(self._installation.collect)
@@ -363,7 +357,7 @@ class Deployments:
 
     def _switch(self, live: Live) -> None:
         """On one turn of the loop."""
-        self.begun.switched = self._now()
+        self.begun.switched = self._later.clock.now() if self._later is not None else time.time()
         self._updates.adopt(live.prepared, live.marks)
         self._routes.become(live.routes)
         self._run.scheduler.point({code.function.name: code for code in live.prepared.codes})

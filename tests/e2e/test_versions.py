@@ -138,12 +138,13 @@ async def a_call_that_waits_stays(stack: Stack) -> None:
         CallRequest(b"GET", b"/later", b"Host: shop.localhost\r\n", b""),
         When(due=stack.later.clock.now() + 60),
     )
+    clock = stack.later.clock
+    assert isinstance(clock, VirtualClock)
+    await clock.advance(1)
     await stack.rollback(None)
     assert await said(stack) == "version 1"
     assert versions.read(stack.run.paths.versions).busy == {2}
-    clock = stack.later.clock
-    assert isinstance(clock, VirtualClock)
-    await clock.advance(61)
+    await clock.advance(60)
     assert (await stack.later.calls.result(id))["result"]["body"] == "version 2"
     await clock.advance(3600)  # the next look
     await until(lambda: not versions.read(stack.run.paths.versions).busy)
@@ -161,7 +162,7 @@ async def an_alias_that_does_not_load_keeps_nothing_from_serving(place: Path, en
             folder.chmod(0o755)
     shutil.rmtree(root)
     async with serving(place, engine, one) as stack:
-        assert (len(stack.notes), "version 2 of alias gone does not load" in stack.notes[0]) == (1, True)
+        assert list(stack.failed_versions) == [2]
         assert await said(stack) == "version 1"
         status, body, _ = await get(stack, "/shop/", "X-Fnctl-Alias: gone")
         assert (status, '"version_down"' in body) == (503, True)
