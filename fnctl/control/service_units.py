@@ -57,8 +57,11 @@ def systemctl(*, user_units: bool) -> Ask:
 
 
 def install(where: Path, texts: Mapping[str, str], ask: Ask) -> list[Path]:
-    """Write the units, replace those of the same names, and start them, now and at each boot. What was written."""
+    """Write the units, replace those of the same names, and start them, now and at each boot. What was written.
+
+    A service that runs is restarted where its units have changed; its socket stays where only the service has."""
     where.mkdir(parents=True, exist_ok=True)
+    changed = [name for name, text in texts.items() if _differs(where / name, text)]
     written = []
     for name, text in texts.items():
         partial = where / f".{name}.partial"
@@ -66,8 +69,19 @@ def install(where: Path, texts: Mapping[str, str], ask: Ask) -> list[Path]:
         partial.chmod(0o644)
         written.append(partial.replace(where / name))
     ask(["daemon-reload"])
+    if changed:
+        socket = any(name.endswith(".socket") for name in changed)
+        ask(["try-restart", *(name for name in texts if socket or name.endswith(".service"))])
     ask(["enable", "--now", *texts])
     return written
+
+
+def _differs(unit: Path, text: str) -> bool:
+    """It is there, and says something else."""
+    try:
+        return unit.read_text(encoding="utf-8") != text
+    except FileNotFoundError:
+        return False
 
 
 def remove(where: Path, name: str, ask: Ask) -> list[Path]:

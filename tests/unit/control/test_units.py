@@ -118,6 +118,19 @@ def test_units_come_and_go(tmp_path: Path) -> None:
         service_units.remove(where, SHOP.name, asks)
 
 
+def test_units_that_change_restart_what_runs_and_only_that(tmp_path: Path) -> None:
+    asks = Systemctl()
+
+    def asked(wanted: Wanted) -> list[str]:
+        asks.asked.clear()
+        service_units.install(tmp_path, units.texts(wanted), asks)
+        return asks.asked[1:-1]
+
+    assert asked(SHOP) == asked(SHOP) == []
+    assert asked(replace(SHOP, journal=True)) == ["try-restart fnctl-shop.service"], "the socket stays open"
+    assert asked(replace(SHOP, port=80)) == ["try-restart fnctl-shop.socket fnctl-shop.service"]
+
+
 def test_where_no_unit_can_be_installed_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the service manager") as caught:
         service_units.check(user_units=False, booted=tmp_path / "none", uid=0)
