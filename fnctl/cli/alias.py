@@ -25,7 +25,7 @@ def alias(
         typer.Option(
             "--by",
             metavar="WHAT",
-            help="What keeps a caller on one version: cookie:NAME, header:NAME, or key (see `fnctl key`).",
+            help="What keeps a caller on one version: cookie, cookie:NAME, header:NAME, or key (see `fnctl key`).",
         ),
     ] = "",
     remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Remove this alias.")] = "",
@@ -39,7 +39,7 @@ def alias(
     \b
     Examples:
       fnctl alias prod=7
-      fnctl alias prod=7:90,8:10 --by cookie:session
+      fnctl alias prod=7:90,8:10 --by cookie
       fnctl alias
       fnctl alias --remove prod
     """

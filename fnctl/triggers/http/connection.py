@@ -243,7 +243,7 @@ class ClientConnection(asyncio.Protocol):
         gateway.requests += 1
         at = time.time()
         started = time.monotonic()
-        head = verify = later = None
+        head, verify, later, given = None, None, None, b""
         try:
             if end > gateway.limits.head_bytes:
                 raise _head_too_large(gateway.limits.head_bytes)
@@ -255,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 routed = self._match(fields.host, head.method, head.target)
             if isinstance(routed, Split):
-                routed = routed.pick(head)
+                routed, given = routed.assign(head)
             if not isinstance(routed, Match):
                 own_addresses.check(routed, data[:end])
             elif self._gate is not None and (routed.function.auth is not Auth.NONE or self._exposure.strangers):
@@ -280,7 +280,10 @@ class ClientConnection(asyncio.Protocol):
                 self._stem_head, self._stem_match = head, routed
                 forwarded = self._said_of_client(head)
                 self._stem = request_stem(head, routed, forwarded, tunnels=may_tunnel(head, routed))
-            self._serve(Exchange(gateway, self, head, routed, self._stem, at, started), head, verify)
+            exchange = Exchange(gateway, self, head, routed, self._stem, at, started)
+            if given:
+                exchange.given = given
+            self._serve(exchange, head, verify)
         elif isinstance(routed, Aws):
             self._serve(durable.answering(gateway.durable, gateway, self, routed, head, data[:end]), head, None)
         elif isinstance(routed, Begin):

@@ -82,6 +82,7 @@ class Exchange:
     _endless = False  # an event stream: it has no end of its own
     _prefix = b""  # of the path that the client asked for, which the function does not see
     _paused = False
+    given = b""  # a field of the gateway's own for this client: the cookie that keeps it on a version
 
     def __init__(
         self,
@@ -239,6 +240,7 @@ class Exchange:
             and self._body_ended
             and self._head.http_1_1
             and not self.bodyless
+            and not self.given
             and not self._client.closing
         )
 
@@ -292,7 +294,7 @@ class Exchange:
         self._invocation.begun(time.monotonic())
         self._status = 101
         self._client.closing = True
-        self._client.write(switching(head, own_fields(self._id, b"", b"")) + data)
+        self._client.write(switching(head, own_fields(self._id, b"", b"") + self.given) + data)
 
     def broken(self, error: FnctlError) -> None:
         self._invocation.fail(error)
@@ -334,7 +336,8 @@ class Exchange:
         elif not self._head.http_1_1:
             connection = KEEP_ALIVE
         invocation = self._invocation
-        return own_fields(self._id, server_timing(invocation.lease, (now - invocation.leased_at) * 1000), connection)
+        timing = server_timing(invocation.lease, (now - invocation.leased_at) * 1000)
+        return own_fields(self._id, timing, connection) + self.given
 
     def _agent_failed(self, code: bytes, body: bytes, reusable: bool) -> None:
         """The agent answered in place of the handler: it raised, or returned what is no response."""

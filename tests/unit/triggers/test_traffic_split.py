@@ -109,7 +109,30 @@ def test_the_field_is_ours_and_goes_no_further() -> None:
     assert b"lias" not in asked.fields.forward
 
 
-@pytest.mark.parametrize("text", ["cookie", "cookie:", "header:a b", "key:x", "user", "cookie:a;b"])
+@pytest.mark.parametrize("text", ["cookies", "cookie:", "header:a b", "key:x", "user", "cookie:a;b"])
 def test_what_cannot_tell_callers_apart_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--by cannot be"):
         traffic_split.sticky(text)
+
+
+def test_a_client_without_a_cookie_is_given_one_that_keeps_it_there() -> None:
+    shares = Shares(TWO.parts, traffic_split.sticky("cookie"))
+    found = shared(prod=shares).match(b"prod--shop.localhost", b"GET", b"/")
+    assert isinstance(found, Split)
+    met = set[SiteKey]()
+    for _ in range(100):
+        first, given = found.assign(head())
+        name, _, rest = given.decode().removeprefix("Set-Cookie: ").partition("=")
+        assert (name, rest[16:]) == ("fnctl-prod", "; Path=/; HttpOnly; SameSite=Lax\r\n")
+        again, none = found.assign(head(f"Cookie: a=b; {name}={rest[:16]}"))
+        assert (again, none) == (first, b"")
+        assert isinstance(first, Match)
+        met.add(first.site)
+    assert len(met) == 2
+
+
+@pytest.mark.parametrize("by", ["", "key", "header:X-User", "cookie:session"])
+def test_no_other_way_gives_a_cookie(by: str) -> None:
+    found = shared(prod=Shares(TWO.parts, traffic_split.sticky(by))).match(b"prod--shop.localhost", b"GET", b"/")
+    assert isinstance(found, Split)
+    assert found.assign(head())[1] == b""
