@@ -51,7 +51,10 @@ INSTEAD = {
     "fnctl workflow retry RUN": 'fnctl workflow retry "$(ended)" || test $? = 1',
     "fnctl workflow retry RUN --from confirmed": 'fnctl workflow retry "$(ended)" --from confirmed',
     "fnctl logs --follow": "timeout 1 fnctl logs --follow || test $? = 124",
-    "fnctl logs --id ID": 'fnctl logs --id "$(fnctl logs -o json --tail 1 | sed \'s/.*"id": *"\\([^"]*\\)".*/\\1/\')"',
+    # the last that is of an invocation: what services say has no id
+    "fnctl logs --id ID": (
+        'fnctl logs --id "$(fnctl logs -o json | sed -n \'s/.*"id": *"\\([^"]*\\)".*/\\1/p\' | tail -1)"'
+    ),
     "fnctl queue show --wait ID": 'fnctl queue show --wait "$(fnctl invoke mail --async -d x)"',
     "curl -i -X POST http://express.localhost:8080/api/todos": (
         "curl -i -X POST http://express.localhost:8080/api/todos | grep '^HTTP/1.1 400'"
