@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fnctl.errors import RegistryError, ReleaseError
+from fnctl.registry import disk_full
 from fnctl.registry.reference import DIGEST
 
 CHUNK = 1 << 20
@@ -136,7 +137,7 @@ class Blobs:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.folder / f".new-{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            with fresh.open("xb") as file:
+            with disk_full.told_of(self.folder), fresh.open("xb") as file:
                 out = Writing(file)
                 yield out
             fresh.replace(self.path(out.digest))

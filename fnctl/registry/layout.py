@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fnctl.errors import RegistryError, ReleaseError
+from fnctl.registry import disk_full
 from fnctl.registry.blobs import CHUNK, IMAGE_INDEX, Blobs, Descriptor, Manifest, descriptor, dumps
 
 TAG = "org.opencontainers.image.ref.name"
@@ -37,7 +38,7 @@ def write(
     index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": [top.document() for top in tops]}
     fresh = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(3)}")
     try:
-        with tarfile.open(fresh, "x", format=tarfile.PAX_FORMAT) as tar:
+        with disk_full.told_of(target.parent), tarfile.open(fresh, "x", format=tarfile.PAX_FORMAT) as tar:
             for folder in ("blobs", "blobs/sha256"):
                 header = tarfile.TarInfo(folder)
                 header.type, header.mode = tarfile.DIRTYPE, 0o755

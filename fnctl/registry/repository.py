@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from fnctl.errors import RegistryError
+from fnctl.registry import disk_full
 from fnctl.registry.blobs import IMAGE_INDEX, IMAGE_MANIFEST, Blobs, Descriptor, Manifest, digest_of
 from fnctl.registry.reference import Reference
 from fnctl.registry.transport import Answer, Cut, Patience, Wire
@@ -164,7 +165,8 @@ class Repository:
         part.touch(mode=0o600)
         while (at := part.stat().st_size) < blob.size:
             try:
-                self._fetch_on(blob, part, at, moved)
+                with disk_full.told_of(into.folder):
+                    self._fetch_on(blob, part, at, moved)
             except Cut:
                 stalls = 0 if part.stat().st_size > at else stalls + 1
                 if stalls == STALLS:

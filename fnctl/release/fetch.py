@@ -23,6 +23,7 @@ from fnctl.engine.port import LABEL_DIGEST, Engine
 from fnctl.errors import BuildError, ReleaseError
 from fnctl.model import Bundle
 from fnctl.progress import Progress, told
+from fnctl.registry import disk_full
 from fnctl.registry.blobs import Blobs, Descriptor, Manifest, descriptor
 from fnctl.release import document
 from fnctl.release.document import Document, Shipped
@@ -225,7 +226,8 @@ def _unpacked(each: Shipped, layer: Path, work: Path) -> Path:
     root = work / "app"
     root.mkdir(mode=FOLDER)
     try:
-        unpack(layer, root)
+        with disk_full.told_of(work.parent):
+            unpack(layer, root)
         found = bundles.digest(store.index(root))
     except (OSError, EOFError, tarfile.TarError, BuildError) as error:
         raise ReleaseError(f"the code of {each.function.name} cannot be unpacked: {error}") from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import resource
 import tarfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +94,41 @@ def test_a_tag_never_means_half_a_release(method: str, after: int, tmp_path: Pat
             registry.faults.clear()
             publish.to_registry(packed, shop, "1", blobs, nothing, Silent())
             assert fetch.read(shop, "1", "amd64", Blobs(tmp_path / "there")).digest == packed.index.digest
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """No file of this process can grow past so many bytes: the kernel refuses it as it does where a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    here, there = Blobs(tmp_path / "here" / "blobs"), Blobs(tmp_path / "there" / "blobs")
+    packed = releases.release(tmp_path / "a", here)
+    file = tmp_path / "release.tar"
+    file.write_bytes(b"what was before")
+    big = max((blob for blob, _ in packed.blobs.values()), key=lambda blob: blob.size)
+    with serving() as registry, closing(repository(registry.address)) as shop:
+        publish.to_registry(packed, shop, "1", here, nothing, Silent())
+        with full_after(big.size // 2):
+            for work in (
+                lambda: shop.fetch(big, there),
+                lambda: publish.to_file(packed, file, here, nothing),
+                lambda: there.add(b"x" * big.size, "text/plain"),
+            ):
+                with pytest.raises(ReleaseError) as told:
+                    work()
+                assert (told.value.code, "free disk space" in (told.value.hint or "")) == ("disk_full", True)
+        assert not there.has(big.digest)
+        assert file.read_bytes() == b"what was before"
+        assert {path.name for path in tmp_path.glob(".release*")} == set()
+        shop.fetch(big, there)
+        assert there.has(big.digest, big.size), "it goes on when there is room"
 
 
 def test_a_file_holds_the_whole_release_and_is_the_same_each_time(tmp_path: Path) -> None:
