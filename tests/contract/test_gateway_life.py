@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -341,8 +342,9 @@ def test_replaced_routes_count_for_the_next_request(folder: Path) -> None:
     assert len(seen) == 1
 
 
-def test_what_a_client_had_sent_ahead_is_dropped_with_it(folder: Path) -> None:
-    """It resets the connection while its first request runs: the second is nobody's by then."""
+@pytest.mark.parametrize("lingers", [struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)], ids=["ends", "resets"])
+def test_what_a_client_had_sent_ahead_is_dropped_with_it(folder: Path, lingers: bytes) -> None:
+    """It ends the connection while its first request runs: the second is nobody's by then."""
     seen: list[Seen] = []
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -354,6 +356,7 @@ def test_what_a_client_had_sent_ahead_is_dropped_with_it(folder: Path) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", made.port)
         writer.write(GET + GET)
         await until(lambda: len(seen) == 1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
         writer.transport.abort()
         await until(lambda: len(made.receipts) >= 1 and made.gateway.in_flight == 0)
 

@@ -142,6 +142,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_whole()
         self._transport = self._tap = None
+        self.closing = True  # what was sent ahead is nobody's
         self._gateway.leave(self._life)
         if self._caller is not None:
             self._caller.leave()
