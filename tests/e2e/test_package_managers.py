@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 PROJECT = rig.ROOT / "tests/fixtures/packages"
 NODE = ("npm-file", "npm-workspaces", "npm-shrinkwrap", "yarn1", "yarn4", "pnpm", "bun")
+SCRIPTED = ("npm-shrinkwrap", "yarn1", "pnpm")  # their install script calls `npm run`
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,7 @@ def test_packages_of_the_project_are_linked_each_with_its_own_dependencies(serve
     assert version(bundle / "node_modules/ms") == "2.1.3"
     assert version(bundle / "packages/util/node_modules/ms") == "2.0.0"
     assert not (bundle / "node_modules/left-pad").exists()  # for development
+    assert (bundle / "node_modules/marked").exists() is (name in SCRIPTED)
 
 
 @pytest.mark.parametrize(
