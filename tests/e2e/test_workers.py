@@ -10,7 +10,7 @@ import pytest
 from tests.faults import rig
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 FILES = {
     "fnctl.yaml": """
