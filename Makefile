@@ -26,6 +26,7 @@ demo: setup ## Serve both todolists on http://127.0.0.1:8080 until Ctrl-C (HOST,
 
 test: setup test-setup ## Run all tests, those on a real engine and in a browser too (ARGS: for pytest; JOBS: processes)
 	@$(BIN)/fnctl setup --runtime php8.4  # for tests of several processes, which would each make it
+	@$(BIN)/python -m compileall -q fnctl  # tests start fnctl a thousand times, where Python writes no bytecode by itself too
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 unit: $(STAMPS)/venv ## Run the tests that need no engine (ARGS, JOBS)

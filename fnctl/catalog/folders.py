@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,15 @@ def _assets(name: str) -> Path:
 
 
 def mapping(file: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file. ConfigError, which names the file, where it holds something else."""
+    """The keys and values of a YAML file. ConfigError, which names the file, where it holds something else.
+
+    Parsed once in a process, for as long as the file is the same: a verb asks several times, and all files of layers/
+    take 50 ms."""
+    return deepcopy(_parsed(file, file.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _parsed(file: Path, changed_ns: int) -> dict[str, Any]:
     from ruamel.yaml import YAML  # loading it costs more than the rest of the catalog; help does without
     from ruamel.yaml.error import YAMLError
 

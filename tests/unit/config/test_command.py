@@ -110,7 +110,7 @@ def test_the_agent_gets_the_words_the_port_and_the_path_under_the_functions_own(
     text = "command: gunicorn app:app\nruntime: python3.13\nenvironment: {PORT: 5000, PYTHONPATH: /fn/app/lib}"
     message = load_message(code(load(tmp_path, fields(text))))
     assert (message["command"], message["port"], message["contract"]) == (["gunicorn", "app:app"], 5000, "command")
-    assert message["env"]["PYTHONPATH"] == "/fn/app/lib"
+    assert message["env"]["PYTHONPATH"] == "/fn/app/lib:/fn/app/.fnctl/site-packages"
     assert message["env"]["PATH"].startswith("/fn/app/.fnctl/site-packages/bin:")
 
 
