@@ -49,7 +49,7 @@ def test_docker_compose_runs_it(
         "file": "out/compose.yaml", "services": ["web", "store"], "left_out": [],
     }  # fmt: skip
     assert main(["export", "compose", "out"]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert "s3cret" not in (tmp_path / "out" / "compose.yaml").read_text()
 
     port, project = free_port(), f"fnctl-test-{os.getpid()}"
