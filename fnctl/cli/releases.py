@@ -41,7 +41,7 @@ def releases(
     if not rows:
         output.say("no release was served from this folder; `fnctl run RELEASE` serves one")
         return
-    lines = [(row["version"], _named(row), row["deployed"], row["release"]) for row in rows]
+    lines = [(row["version"], _holders(history, row["version"]), row["deployed"], row["release"]) for row in rows]
     output.emit(output.table(("VERSION", "", "DEPLOYED", "RELEASE"), lines))
 
 
@@ -57,9 +57,8 @@ def _row(history: History, each: Version) -> dict[str, Any]:
     }
 
 
-def _named(row: dict[str, Any]) -> str:
-    words = [*(["current"] if row["current"] else []), *row["aliases"], *(["open calls"] if row["busy"] else [])]
-    return ", ".join(words)
+def _holders(history: History, number: int) -> str:
+    return ", ".join(history.holders(number))
 
 
 def _show(history: History, version: Version, form: Format) -> None:
@@ -68,7 +67,7 @@ def _show(history: History, version: Version, form: Format) -> None:
     if form is Format.JSON:
         output.emit_json({**row, "story": story})
         return
-    output.emit(f"version {version.number}  {_named(row)}\n{version.name}\n")
+    output.emit(f"version {version.number}  {_holders(history, version.number)}\n{version.name}\n")
     output.emit(
         output.table(("FUNCTION", "BUNDLE"), [(name, digest[7:19]) for name, digest in version.bundles.items()])
     )

@@ -13,7 +13,8 @@ from fnctl.engine.port import LABEL_PROJECT
 @dataclass(frozen=True, slots=True)
 class Taken:
     """`size_bytes` is an upper bound for images, which share layers. `held_by`: the folders of the projects that use
-    it; `shared` where all do. `removable`: `fnctl prune` would take it, without more options."""
+    it, with the versions of their releases that do; `shared` where all do. `removable`: `fnctl prune` would take it,
+    without more options."""
 
     kind: str
     name: str
@@ -30,7 +31,7 @@ def taken(there: Inventory, left: Iterable[Leftover], size: Callable[[Path], int
     removable = {(each.kind, each.target) for each in left}
     for kind, folders in (("bundle", there.bundles), ("dependencies", there.dependencies)):
         for folder in folders:
-            held = _holders(there, {folder.name, f"sha256:{folder.name}"})
+            held = _holders(there, {folder.name, f"sha256:{folder.name}"}, f"sha256:{folder.name}")
             yield Taken(kind, folder.name[:12], size(folder), held, (kind, str(folder)) in removable)
     for image in there.images:
         name = image.tags[0] if image.tags else image.id.removeprefix("sha256:")[:12]
@@ -51,6 +52,11 @@ def taken(there: Inventory, left: Iterable[Leftover], size: Callable[[Path], int
                 yield Taken(kind.removesuffix(".db"), project, size(part), (owner,), False)
 
 
-def _holders(there: Inventory, names: set[str]) -> tuple[str, ...]:
+def _holders(there: Inventory, names: set[str], bundle: str = "") -> tuple[str, ...]:
+    """With the versions of a release that have this bundle, where a project serves one."""
     using = [project for project, named in sorted(there.released.items()) if named & names]
-    return tuple(there.folders.get(project, project) for project in using)
+    return tuple(
+        there.folders.get(project, project)
+        + "".join(f", {each}" for each in there.versions.get(project, {}).get(bundle, ()))
+        for project in using
+    )

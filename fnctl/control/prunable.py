@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fnctl import paths, projects
+from fnctl.control import versions
 from fnctl.engine import ownership
 from fnctl.engine.port import LABEL, LABEL_FOLDER, LABEL_HOME, LABEL_PROJECT, LABEL_ROLE, LABEL_USER, Engine, ImageInfo
+from fnctl.errors import ReleaseError
 from fnctl.model import SandboxInfo
 from fnctl.paths import ProjectPaths
 
@@ -58,6 +61,8 @@ class Inventory:
     cache: tuple[Path, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)  # of this home's projects, for people
     states: Mapping[str, Path] = field(default_factory=dict)  # per project id: what it has beside builds
+    # per project id: the versions of its release that have a bundle, by its digest, in words
+    versions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     volumes_at: Path | None = None  # where the engine keeps volumes, if that is on this machine
 
     @property
@@ -238,6 +243,7 @@ def take_inventory(engine: Engine, holder: Callable[[Path], int | None]) -> Inve
         cache=_entries(paths.cache()),
         folders={one.id: str(one.folder) for one in projects.recall()},
         states={name: each.root for name, each in states.items()},
+        versions={name: _versions(each.versions) for name, each in states.items()},
         volumes_at=volumes_at if facts.local and facts.root_dir else None,
     )
 
@@ -261,6 +267,12 @@ def _released(folder: Path) -> Iterable[str]:
             images = [release.image, *(each.image for each in release.before)]
             yield from (name for name in (*digests, *images, release.dependencies) if name)
     yield from record.deployed(folder.with_name("versions.json"))
+
+
+def _versions(file: Path) -> Mapping[str, tuple[str, ...]]:
+    with suppress(ReleaseError):  # `fnctl releases` tells that it is broken
+        return versions.holding(versions.read(file))
+    return {}
 
 
 def _entries(folder: Path) -> tuple[Path, ...]:

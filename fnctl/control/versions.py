@@ -178,6 +178,12 @@ class History:
         """Versions that are served: as the current one, or by an alias."""
         return frozenset({self.current, *(number for each in self.aliases.values() for number, _ in each.weights)})
 
+    def holders(self, number: int) -> tuple[str, ...]:
+        """Why a version is kept: `current`, its aliases, `open calls`. Nothing: it is among the newest."""
+        aliases = (name for name, each in sorted(self.aliases.items()) if number in dict(each.weights))
+        named = {"current": number == self.current, **dict.fromkeys(aliases, True), "open calls": number in self.busy}
+        return tuple(name for name, holds in named.items() if holds)
+
     def pointing(self, number: int, at: float = 0.0) -> History:
         if number == self.current:
             return self
@@ -187,6 +193,17 @@ class History:
         """Without what nobody holds, and is not among the newest."""
         kept = {each.number for each in self.versions[-KEPT:]} | {self.before} | self.held | self.busy
         return replace(self, versions=tuple(each for each in self.versions if each.number in kept))
+
+
+def holding(history: History) -> dict[str, tuple[str, ...]]:
+    """By the digest of a bundle, the versions that have it, the newest first: `version 3 (current)`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in reversed(history.versions):
+        why = ", ".join(history.holders(each.number))
+        told = f"version {each.number}" + (f" ({why})" if why else "")
+        for digest in set(each.bundles.values()):
+            found[digest] = (*found.get(digest, ()), told)
+    return found
 
 
 def read(file: Path) -> History:

@@ -9,7 +9,7 @@ import pytest
 
 from fnctl.builder import record
 from fnctl.control import versions
-from fnctl.control.versions import KEPT, Alias, History, Version, alias_of, check_name
+from fnctl.control.versions import KEPT, Alias, History, Version, alias_of, check_name, holding
 from fnctl.errors import NotFound, ReleaseError, UsageError
 
 
@@ -126,3 +126,17 @@ def test_shares_that_say_nothing_are_refused(text: str) -> None:
 def test_names_that_fit_no_host_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be an alias"):
         check_name(name)
+
+
+def test_a_bundle_is_held_by_its_versions_each_with_its_reason() -> None:
+    first, second, third = (
+        replace(version("x"), number=number, bundles={"a": bundle, "b": "sha256:same"})
+        for number, bundle in ((1, "sha256:old"), (2, "sha256:old"), (3, "sha256:new"))
+    )
+    aliases = {"prod": Alias(((1, 90.0), (3, 10.0)))}
+    history = History((first, second, third), current=3, before=2, aliases=aliases, busy=frozenset({1}))
+    assert holding(history) == {
+        "sha256:new": ("version 3 (current, prod)",),
+        "sha256:old": ("version 2", "version 1 (prod, open calls)"),
+        "sha256:same": ("version 3 (current, prod)", "version 2", "version 1 (prod, open calls)"),
+    }
