@@ -38,10 +38,10 @@ soak: setup ## Run calls, chaos and hostile bytes for hours, with a printed seed
 faults: setup test-setup ## Run all of tests/faults, shuffled, and attacks at length (SEED: repeats one; SEEDS: how many times)
 	@for round in $$(seq $(SEEDS)); do \
 	  export SEED=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$SEED"; \
-	  TRIES=200 KILL_SEEDS=20 PAIRS=5000 FRAMES=100000 STEPS=1000000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
+	  TRIES=200 KILL_SEEDS=20 PAIRS=5000 FRAMES=100000 REQUESTS=20000 STEPS=1000000 $(BIN)/pytest --shuffle $$SEED --hypothesis-seed=$$SEED \
 	    tests/faults tests/contract/store/test_queue_rules.py tests/unit/sandbox/test_frames.py \
 	    tests/unit/dispatch/test_interleavings.py \
-	    tests/unit/triggers/test_answers.py $(ARGS) || exit 1; unset SEED; \
+	    tests/unit/triggers/test_answers.py tests/contract/agents/test_differential.py $(ARGS) || exit 1; unset SEED; \
 	done
 
 test-setup: $(STAMPS)/test-tools ## Install what only tests need: chromium, ab, wrk, curl, node, the docker command

@@ -29,6 +29,11 @@ class Lease(Protocol):
     runtime_ms: float
     load_ms: float
 
+    @property
+    def alone(self) -> bool:
+        """Whether its instance has no other invocation at the moment."""
+        ...
+
     def carry(self, invocation: str) -> None:
         """What is about to be sent on it is this invocation: what it prints is marked so."""
         ...

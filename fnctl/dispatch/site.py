@@ -99,6 +99,10 @@ class SiteLease:
         self.plain = False
         self.queue_ms = waited_ms
 
+    @property
+    def alone(self) -> bool:
+        return self._instance.serving.in_flight <= 1
+
     def carry(self, invocation: str) -> None:
         self._instance.serving.carry(self.connection, invocation)
 

@@ -66,8 +66,16 @@ def sleep() -> Message:
     return {"op": "sleep"}
 
 
-def load(function: Function, version: str, environment: Mapping[str, str], port: int, *, once: bool = False) -> Message:
-    """`once`: the sandbox ends with the first invocation."""
+def load(
+    function: Function,
+    version: str,
+    environment: Mapping[str, str],
+    port: int,
+    *,
+    once: bool = False,
+    share: bool = False,
+) -> Message:
+    """`once`: the sandbox ends with the first invocation. `share`: the host takes a connection for all requests."""
     return {
         "op": "load",
         "function": function.name,
@@ -81,6 +89,7 @@ def load(function: Function, version: str, environment: Mapping[str, str], port:
         "memory_mb": function.memory_mb,
         "port": port,
         **({"once": True} if once else {}),
+        **({"share": True} if share else {}),
         **({"command": list(function.command)} if function.command else {}),
         **({"contract": str(function.contract)} if function.contract else {}),
         **({"payload": function.payload} if function.payload else {}),

@@ -30,6 +30,24 @@ class DataConnection(Protocol):
         ...
 
 
+class SharingConnection(DataConnection, Protocol):
+    """A data connection of an agent that takes requests in frames, too."""
+
+    def share(self) -> SharedConnection:
+        """The agent has dialled it for the requests of all: it is no data connection any more."""
+        ...
+
+    def join(self, shared: SharedConnection) -> None:
+        """Send on that one what can be sent there."""
+        ...
+
+
+class SharedConnection(Protocol):
+    """What data connections of one instance send on, all of them."""
+
+    def close(self) -> None: ...
+
+
 DataFactory = Callable[[DataOwner], asyncio.Protocol]
 
 

@@ -54,7 +54,14 @@ class Code:
 def load_message(code: Code) -> messages.Message:
     """What an agent is told to load."""
     function = code.function
-    return messages.load(function, code.version, environment(code), port(function), once=once(function))
+    return messages.load(
+        function, code.version, environment(code), port(function), once=once(function), share=can_share(function)
+    )
+
+
+def can_share(function: Function) -> bool:
+    """Whether requests of it may go on one connection, if its agent knows how."""
+    return function.model is Model.RESIDENT and function.concurrency > 1 and not function.command
 
 
 def once(function: Function) -> bool:

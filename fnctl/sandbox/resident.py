@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from asyncio import BaseTransport
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fnctl.errors import FnctlError
 from fnctl.model import Function
-from fnctl.sandbox.connection import DataConnection
+from fnctl.sandbox.connection import DataConnection, SharedConnection, SharingConnection
 from fnctl.sandbox.leftover_processes import WORKERS_S, LeftoverProcesses
 from fnctl.sandbox.lifecycle import Death, State
+from fnctl.sandbox.loading import can_share
 from fnctl.sandbox.serving import ENDING, Served, Serving
 
 # Ended invocations, the half of them: what works on after its answer prints as its own until as many others have come.
@@ -30,6 +31,9 @@ class Resident(Serving):
         self._carried: dict[DataConnection, str] = {}  # the last invocation of each
         self._late: set[str] = set()  # those before, of which lines may still come; when full, the older half goes
         self._later: set[str] = set()
+        self._shared: SharedConnection | None = None
+        self._offers = can_share(function)  # the agent may say that the first connection is for the requests of all
+        self._shares = False  # it has said so, and that connection is still to be told from the others
         self._leftovers = LeftoverProcesses(WORKERS_S if function.command else 0.0)
 
     @property
@@ -89,6 +93,10 @@ class Resident(Serving):
         return self._leftovers.too_many(self._instance.usage, self.idle_since)
 
     def loaded(self, message: Mapping[str, Any]) -> None:
+        self._shares = self._offers and message.get("shares") is True
+        self._offers = False
+        if self._shares:
+            self.dialling = max(0, 2 - len(self._early))
         self._leftovers.loaded(self._instance.usage, self._clock())
 
     def settle(self) -> None:
@@ -96,7 +104,7 @@ class Resident(Serving):
             return
         early, self._early = self._early, []
         for connection in early:
-            self._instance.offer(connection)
+            self._welcome(connection)
 
     def data_lost(self, connection: DataConnection) -> None:
         if connection in self._early:
@@ -105,12 +113,27 @@ class Resident(Serving):
             self._ended(last)
         super().data_lost(connection)
 
+    def close(self) -> None:
+        super().close()
+        if self._shared is not None:
+            self._shared.close()
+
     def _expects(self, transport: BaseTransport) -> bool:
-        return len(self.connections) < self._concurrency
+        return len(self.connections) < self._concurrency + (self._offers or self._shares)
 
     def _connected(self, connection: DataConnection) -> None:
         if self._life.state is State.LOADING or self._instance.held:
             # it may overtake `loaded`, which travels on another socket: offered when that is here
             self._early.append(connection)
         else:
-            self._instance.offer(connection)
+            self._welcome(connection)
+
+    def _welcome(self, connection: DataConnection) -> None:
+        if self._shares:
+            self._shares = False
+            del self.connections[connection]
+            self._shared = cast(SharingConnection, connection).share()
+            return
+        if self._shared is not None:
+            cast(SharingConnection, connection).join(self._shared)
+        self._instance.offer(connection)

@@ -29,6 +29,7 @@ class Agent {
     this.template = template;
     this.serving = null;
     this.failed = false;
+    this.shares = false; // requests come on one connection, as the host offers
     this.control = new Control(`${ROOT}/agent.sock`, (message) => this.receive(message));
     if (template) this.control.socket.once('connect', () => template.prepare(() => this.hello()));
     else this.hello();
@@ -54,6 +55,7 @@ class Agent {
   load(load) {
     const started = performance.now();
     this.source = [load.root, load.handler];
+    this.shares = load.share === true && load.model === 'resident' && canShare();
     prepare(load);
     const ready = (server, kind) => this.ready(server, kind, load, started);
     this.watchLoading(load, ready);
@@ -116,9 +118,11 @@ class Agent {
     const ms = Math.round((performance.now() - started) * 10) / 10;
     if (this.template) dropBundledCache();
     const fork = this.template !== undefined && load.model === 'ephemeral' && this.template.obstacle() === undefined;
-    this.control.send({ op: 'loaded', ms, kind, fork });
-    if (fork) this.template.run(this.control, this.serving);
-    else this.serving.dial(1);
+    const shares = this.shares && this.serving instanceof Serving;
+    this.control.send({ op: 'loaded', ms, kind, fork, shares });
+    if (fork) return this.template.run(this.control, this.serving);
+    if (shares) this.serving.share(); // the host takes the first one for that
+    return this.serving.dial(1);
   }
 
   /** No request for long: what only a busy process needs is given back. One may come at any moment. */
@@ -152,6 +156,13 @@ class Agent {
     this.tellFailure(error);
     this.control.socket.end(() => process.reallyExit(1));
   }
+}
+
+/** Before any code of the user's, which may change what is tested. */
+function canShare() {
+  const why = agentModules.load('frametest.js').obstacle();
+  if (why) console.error(`fnctl: requests come on a connection each, which is slower: in this Node, ${why}`);
+  return why === undefined;
 }
 
 /** The process as the function will see it. */
@@ -188,6 +199,7 @@ const ahead = process.env.FNCTL_PRELOAD !== '0';
 const forks = process.execArgv.includes('--single-threaded'); // `template` in runtime.yaml
 if (ahead) preload();
 if (ahead || forks) for (const name of LATER) require(name);
+if (ahead && !forks) require('./frametest.js').obstacle();
 if (process.argv.includes('--serve')) require('./standalone.js').serve();
 else if (forks) startTemplate();
 else if (ahead) rehearse(() => start());

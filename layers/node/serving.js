@@ -2,6 +2,7 @@
 'use strict';
 
 const net = require('net');
+const { Shared } = require('./frames.js');
 const logs = require('./logs.js');
 
 const ID_HEADER = 'x-fnctl-invocation-id';
@@ -30,6 +31,11 @@ class Serving {
   close(done) {
     if (this.server.listening) this.server.close(done);
     else done();
+  }
+
+  /** A connection for all requests, beside those for one each. */
+  share() {
+    new Shared((socket) => this.hand(socket)).dial(this.path);
   }
 
   dial(count) {

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import fcntl
+import os
 import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,8 +33,11 @@ from fnctl.triggers.http.upstream import upstream_factory
 from fnctl.triggers.queue.deferred import Deferred
 from fnctl.workflow.durable.api import Api
 from fnctl.workflow.durable.executions import Executions
+from tests.contract.shared_agent import SharedAgent
 from tests.contract.stage_admission import Site, StageAdmission, StageLedger
 from tests.support.turning import until
+
+CARRIAGE = "FNCTL_TEST_CARRIAGE"  # `shared`: agents dial a connection for all requests, too
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -80,20 +84,32 @@ class Stage:
         self._functions: list[Function] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._agents: set[asyncio.Task[None]] = set()
+        self._shared: list[SharedAgent] = []
+        self._shares = os.environ.get(CARRIAGE) == "shared"
 
     @property
     def socket(self) -> Path:
         return self.folder / "gateway.sock"
 
-    async def add(self, function: Function, handler: Handler, connections: int = 1) -> Site:
-        """Deploy a function whose agent holds `connections` open, each served by `handler`, again when it ends."""
+    def admit(self, function: Function) -> Site:
+        """Deploy a function that nobody serves yet."""
         site = self.admission.sites[function.name] = Site(function)
-        path = self.folder / f"{function.name}.sock"
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_unix_server(lambda: upstream_factory(site), str(path)))
         self._functions.append(function)
         self.routes.replace(self._functions)
         self.deferred.refresh()
+        return site
+
+    async def add(self, function: Function, handler: Handler, connections: int = 1) -> Site:
+        """Deploy a function whose agent holds `connections` open, each served by `handler`, again when it ends."""
+        site = self.admit(function)
+        path = self.folder / f"{function.name}.sock"
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(lambda: upstream_factory(site), str(path)))
+        if self._shares:
+            site.shares = True
+            _, shared = await loop.create_unix_connection(lambda: SharedAgent(self._guarded(handler)), str(path))
+            self._shared.append(shared)
+            await until(lambda: not site.shares)
         for _ in range(connections):
             agent = asyncio.create_task(self._agent(path, handler))
             self._agents.add(agent)
@@ -107,15 +123,22 @@ class Stage:
         while True:
             reader, writer = await asyncio.open_unix_connection(str(path))
             try:
+                await self._guarded(handler)(reader, writer)
+            finally:
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
                 await handler(reader, writer)
             except (ConnectionError, asyncio.IncompleteReadError):
                 pass
             except Exception as error:
                 self.errors.append(error)
-            finally:
-                writer.close()
-                with contextlib.suppress(ConnectionError):
-                    await writer.wait_closed()
+
+        return guarded
 
     async def open(self) -> None:
         await self.store.open()
@@ -132,6 +155,8 @@ class Stage:
         for agent in self._agents:
             agent.cancel()
         await asyncio.gather(*self._agents, return_exceptions=True)
+        for shared in self._shared:
+            await shared.close()
         for server in self._servers:
             server.close()
         assert self.gateway.in_flight == self.invocations.in_flight == 0

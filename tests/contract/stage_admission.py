@@ -8,12 +8,13 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from fnctl.dispatch.admission import Lease, WarmCall
 from fnctl.dispatch.receipts import served_receipt
 from fnctl.errors import FnctlError, FunctionError, NotFound, QueueFull
 from fnctl.model import Function, Receipt, SiteKey, StartKind
-from fnctl.sandbox.connection import DataConnection
+from fnctl.sandbox.connection import DataConnection, SharedConnection, SharingConnection
 
 
 @dataclass(eq=False)
@@ -29,6 +30,7 @@ class StageLease:
     container_ms: float = 0.0
     runtime_ms: float = 0.0
     load_ms: float = 0.0
+    alone: bool = False
     released: list[tuple[bool, FnctlError | None]] = field(default_factory=list)
 
     def carry(self, invocation: str) -> None: ...
@@ -76,12 +78,21 @@ class Site:
     cancelled: int = 0
     printed: dict[str, Callable[[str], None]] = field(default_factory=dict)  # who hears what an invocation prints
     unread: bool = False
+    shares: bool = False  # the next connection is for all requests
+    shared: SharedConnection | None = None
+    lost: Callable[[], None] = lambda: None  # told of each connection that ends
 
     def data_connected(self, connection: DataConnection, transport: asyncio.BaseTransport) -> None:
+        if self.shares:
+            self.shares, self.shared = False, cast(SharingConnection, connection).share()
+            return
+        if self.shared is not None:
+            cast(SharingConnection, connection).join(self.shared)
         self.free.append(connection)
         self._serve()
 
     def data_lost(self, connection: DataConnection) -> None:
+        self.lost()
         with contextlib.suppress(ValueError):
             self.free.remove(connection)
 

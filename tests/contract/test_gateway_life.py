@@ -304,6 +304,7 @@ def test_a_port_in_use_is_named_with_its_holder(folder: Path) -> None:
     play(folder, scene)
 
 
+@pytest.mark.own_connection
 def test_bytes_between_requests_end_the_connection(folder: Path) -> None:
     async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

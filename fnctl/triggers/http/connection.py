@@ -32,7 +32,7 @@ from fnctl.triggers.http.log_tail import HeldAnswer
 from fnctl.triggers.http.own_answers import own_answer, page
 from fnctl.triggers.http.proxied import Proxied
 from fnctl.triggers.http.refusal import TooManyBodies, TooManyClients, error_body, error_headers
-from fnctl.triggers.http.render import CONTINUE, request_stem
+from fnctl.triggers.http.render import CONTINUE, Stem, request_stem
 from fnctl.triggers.http.slowlane import ClientTap
 from fnctl.triggers.http.state import GatewayState
 from fnctl.triggers.http.traffic_split import Split
@@ -109,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
         self.unread = False  # of which there is more to come
         self.closing = False
         self._forwarded = b""
-        self._stem = b""  # of the last request, which the next often equals: and what it was made from
+        self._stem: Stem  # of the last request, which the next often equals: and what it was made from
         self._asked: Asked | None = None  # the same of the last one that was to be answered later
         self._stem_head: RequestHead | None = None
         self._stem_match: Match | None = None

@@ -20,6 +20,7 @@ from fnctl.triggers.http.refusal import agent_error, error_body
 from fnctl.triggers.http.render import (
     CLOSE,
     KEEP_ALIVE,
+    Stem,
     error_head,
     interim_head,
     own_fields,
@@ -90,7 +91,7 @@ class Exchange:
         client: Client,
         head: RequestHead,
         match: Match,
-        stem: bytes,
+        stem: Stem,
         at: float,
         started: float,
         parent: Invocation | None = None,
@@ -176,11 +177,13 @@ class Exchange:
     # -- from the invocation (invocation.Source) -------------------------------------------------------------------
 
     def ready(self, lease: Lease, deadline_ms: float) -> bool:
-        request = request_tail(self._stem, self._id, deadline_ms)
-        if self._backlog:
-            request += b"".join(self._backlog)
         upstream = cast(Upstream, lease.connection)
-        if not upstream.send(self, request):
+        whole, asked = self._stem
+        body = b"".join(self._backlog)
+        # Sharing pays where requests come together. One alone is answered sooner on a connection of its own.
+        fits = self._body_ended and not lease.alone
+        shared = asked is not None and fits and upstream.submit(self, asked, self._id, deadline_ms, body)
+        if not shared and not upstream.send(self, request_tail(whole, self._id, deadline_ms) + body):
             return False
         self._upstream = upstream
         if self._backlog:

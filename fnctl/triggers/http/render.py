@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from fnctl.dispatch.admission import Lease
 from fnctl.errors import FnctlError
 from fnctl.model import StartKind
 from fnctl.triggers.http.found import Match
+from fnctl.triggers.http.frames import BODY_BYTES, HEAD_BYTES, METHODS, Asked
 from fnctl.triggers.http.head import RequestHead, ResponseHead
 from fnctl.triggers.http.refusal import REASONS, error_headers
 
@@ -24,23 +26,32 @@ _WARM = b"Server-Timing: start;desc=warm, queue;dur=0.0, container;dur=0.0, runt
 _NO_HOST = b"Host: localhost\r\n"  # of HTTP/1.0, which needs none: functions are asked in HTTP/1.1, which does
 
 
-def request_stem(head: RequestHead, match: Match, forwarded: bytes, *, tunnels: bool) -> bytes:
-    """What is the same in equal requests of one connection; `request_tail` follows. `forwarded`: X-Forwarded-*."""
-    length = head.fields.length
-    if length > 0 or (length == 0 and head.method in _WITH_BODY):
-        framing = b"Content-Length: %d\r\n" % length
-    else:
-        framing = _CHUNKED if length < 0 else b""
-    return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b" % (
-        head.method,
-        match.target,
-        b"" if head.fields.host else _NO_HOST,
-        head.fields.forward,
-        forwarded,
-        match.headers,
-        framing,
-        _WEBSOCKET if tunnels else b"",
-    )
+class Stem(NamedTuple):
+    """What is the same in equal requests of one connection, as functions get them; `request_tail` follows."""
+
+    whole: bytes
+    asked: Asked | None  # the same for a frame; None: it has to have a connection of its own
+
+
+def request_stem(head: RequestHead, match: Match, forwarded: bytes, *, tunnels: bool) -> Stem:
+    """`forwarded`: X-Forwarded-*."""
+    fields = head.fields
+    length = fields.length
+    counted = length > 0 or (length == 0 and head.method in _WITH_BODY)
+    framing = b"Content-Length: %d\r\n" % length if counted else _CHUNKED if length < 0 else b""
+    lines = b"%b%b%b%b" % (b"" if fields.host else _NO_HOST, fields.forward, forwarded, match.headers)
+    upgrade = _WEBSOCKET if tunnels else b""
+    whole = b"%b %b HTTP/1.1\r\n%b%b%b" % (head.method, match.target, lines, framing, upgrade)
+    asked = None
+    if head.http_1_1 and 0 <= length <= BODY_BYTES and not tunnels and _is_plain(head, match.target, whole):
+        asked = Asked.of(head.method, match.target, lines, length=counted)
+    return Stem(whole, asked)
+
+
+def _is_plain(head: RequestHead, target: bytes, whole: bytes) -> bool:
+    """Nothing about it is a matter for the parser of the function's server."""
+    small = len(whole) <= HEAD_BYTES and not head.fields.expects_continue
+    return small and head.method in METHODS and target[:1] == b"/" and target.isascii()
 
 
 def request_tail(stem: bytes, invocation: bytes, deadline_ms: float) -> bytes:

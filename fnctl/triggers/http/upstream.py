@@ -1,4 +1,8 @@
-"""A data connection: HTTP/1.1 that an agent dialled, on which the host is the client. Knows nothing of our clients."""
+"""A data connection: HTTP/1.1 that an agent dialled, on which the host is the client. Knows nothing of our clients.
+
+Where the agent has dialled a connection for all requests too (shared.py), a request that fits a frame goes there, and
+this connection stays idle for as long. The answer is read in the same way: it comes as it would on a connection.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,13 @@ import asyncio
 from typing import Protocol, cast
 
 from fnctl.errors import FnctlError, ProtocolError
+from fnctl.sandbox import connection
 from fnctl.sandbox.connection import DataOwner
+from fnctl.triggers.http import frames
 from fnctl.triggers.http.body import Body, body_of
+from fnctl.triggers.http.frames import Asked
 from fnctl.triggers.http.head import UNTIL_CLOSE, ResponseHead, ResponseParser, bad_response
+from fnctl.triggers.http.shared import SharedConnection
 from fnctl.triggers.http.tap import Tap
 
 HEAD_BYTES = 32 * 1024
@@ -74,9 +82,14 @@ class Upstream(asyncio.Protocol):
         "_parser",
         "_reader",
         "_served",
+        "_shared",
+        "_shut",
+        "_slot",
+        "_spent",
         "_tap",
         "_unsent",
         "_whole",
+        "number",
         "transport",
     )
 
@@ -92,6 +105,11 @@ class Upstream(asyncio.Protocol):
         self._buffer = b""
         self._head: ResponseHead | None = None  # of the response whose body is being read
         self._body: Body | None = None
+        self._shared: SharedConnection | None = None
+        self._slot = 0
+        self.number = 0  # of the request that is on its way on the shared connection; 0: none is
+        self._spent = 0  # of its answer, for which there was no credit yet
+        self._shut = False  # and there is to be none
 
     # -- for who holds the lease -----------------------------------------------------------------------------------
 
@@ -105,17 +123,32 @@ class Upstream(asyncio.Protocol):
         transport.write(data)
         return True
 
+    def submit(self, reader: Reader, asked: Asked, invocation: bytes, deadline_ms: float, body: bytes) -> bool:
+        """Send a request in a frame. False: there is no connection for that."""
+        if self._shared is None:
+            return False
+        self._reader = reader
+        self._whole = self._shut = False
+        self._spent = 0
+        self.number = self._shared.request(self._slot, asked, invocation, deadline_ms, body)
+        return self.number != 0
+
     def write(self, data: bytes) -> None:
         self._whole = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
     def pause_reading(self) -> None:
-        if self._tap is not None:
+        if self.number:
+            self._shut = True
+        elif self._tap is not None:
             self._tap.close()
 
     def resume_reading(self) -> None:
-        if self._tap is not None:
+        if self.number:
+            self._shut = False
+            self._grant()
+        elif self._tap is not None:
             self._tap.open()
 
     def forget(self) -> None:
@@ -123,8 +156,30 @@ class Upstream(asyncio.Protocol):
         self._reader = None
 
     def close(self) -> None:
+        if self.number and self._shared is not None:
+            self._shared.cancel(self._slot, self.number)
+            self.number = 0
         if self.transport is not None:
             self.transport.abort()
+        else:
+            self._leave()
+
+    # -- for its instance --------------------------------------------------------------------------------------------
+
+    def share(self) -> SharedConnection:
+        """Be the connection that all others send on, from now on; and no data connection any more."""
+        assert self.transport is not None
+        transport, self.transport, self._tap = self.transport, None, None
+        return SharedConnection(transport)
+
+    def join(self, shared: connection.SharedConnection) -> None:
+        self._shared = cast(SharedConnection, shared)  # what `share` gave
+        self._slot = self._shared.enter(self)
+
+    def _leave(self) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.leave(self._slot)
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
@@ -140,6 +195,10 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = self._tap = None
+        if self.number:  # an app may end idle connections while it answers
+            self._owner.data_lost(self)
+            return
+        self._leave()
         reader, self._reader = self._reader, None
         if reader is None:
             self._owner.data_lost(self)
@@ -147,17 +206,8 @@ class Upstream(asyncio.Protocol):
             self._owner.data_lost(self)  # first: its place can be dialled for anew
             reader.lost(True)
         else:
-            if exc is None and self._head is not None and self._head.fields.length == UNTIL_CLOSE:
-                self._tell_end(reader)
-            else:
-                reader.lost(False)
+            _tell_lost(reader, self._head if exc is None else None)
             self._owner.data_lost(self)
-
-    def _tell_end(self, reader: Reader) -> None:
-        try:
-            reader.end(b"", b"", False)
-        except Exception as error:
-            reader.broken(_as_told(error))
 
     def pause_writing(self) -> None:
         if self._reader is not None:
@@ -169,9 +219,51 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader, self._whole = self._reader, False
+        if reader is None or self.number:
+            self.close()
+            return
+        self._read(reader, data)
+
+    # -- shared.Line -----------------------------------------------------------------------------------------------
+
+    def line_read(self, data: bytes) -> None:
+        reader, number = self._reader, self.number
         if reader is None:
             self.close()
             return
+        self._read(reader, data)
+        if self.number == number:
+            self._spent += len(data)
+            if self._spent > frames.WINDOW:
+                self._break(reader, ProtocolError("the agent sends more of an answer than it was asked for"))
+            elif not self._shut:
+                self._grant()
+
+    def _grant(self) -> None:
+        if self._spent >= frames.WINDOW // 2 and self._shared is not None:
+            self._shared.credit(self._slot, self.number, self._spent)
+            self._spent = 0
+
+    def line_lost(self, unread: bool) -> None:
+        self.number = 0
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        if unread:
+            reader.lost(True)
+        else:
+            _tell_lost(reader, self._head)
+
+    def line_broke(self, error: FnctlError) -> None:
+        reader, self._reader = self._reader, None
+        self.number = 0
+        if reader is not None:
+            reader.broken(error)
+        self.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _read(self, reader: Reader, data: bytes) -> None:
         try:
             if self._body is not None:
                 self._read_body(reader, self._body, data)
@@ -185,9 +277,14 @@ class Upstream(asyncio.Protocol):
     def _go_on(self) -> None:
         """With what was too much for one turn."""
         if self._reader is not None:
-            self.data_received(b"")
+            self._read(self._reader, b"")
 
-    # -- reading ---------------------------------------------------------------------------------------------------
+    def _rest(self) -> None:
+        """Until the loop's next turn: there is more to do than this one has time for."""
+        if self.number:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._tap is not None:
+            self._tap.rest()
 
     def _read_head(self, reader: Reader, data: bytes) -> None:
         if self._buffer:
@@ -215,8 +312,9 @@ class Upstream(asyncio.Protocol):
         length = 0 if reader.bodyless or head.status in _BODYLESS else fields.length
         self._served = True
         if length == len(data):  # the common case: all of it in one read
-            self._reader = None
-            reader.complete(head, data, head.http_1_1 and not fields.close)
+            reusable = _reusable(head, self.number)
+            self._reader, self.number = None, 0
+            reader.complete(head, data, reusable)
             return
         if 0 <= length < len(data):
             raise ProtocolError("the agent sent more than one response")
@@ -226,16 +324,16 @@ class Upstream(asyncio.Protocol):
         reader.head(head, payload)
         if rest is not None and self._reader is reader:
             self._end(reader, b"", rest)
-        elif body.behind and self._tap is not None:
-            self._tap.rest()
+        elif body.behind:
+            self._rest()
 
     def _read_body(self, reader: Reader, body: Body, data: bytes) -> None:
         payload, rest = body.feed(data)
         if rest is None:
             if payload:
                 reader.payload(payload)
-            if body.behind and self._tap is not None:
-                self._tap.rest()
+            if body.behind:
+                self._rest()
         else:
             self._end(reader, payload, rest)
 
@@ -243,9 +341,10 @@ class Upstream(asyncio.Protocol):
         if rest:
             raise ProtocolError("the agent sent more than one response")
         assert self._head is not None and self._body is not None
-        head, trailer = self._head, self._body.trailer
+        reusable, trailer = _reusable(self._head, self.number), self._body.trailer
         self._reader = self._head = self._body = None
-        reader.end(payload, trailer, head.http_1_1 and not head.fields.close)
+        self.number = 0
+        reader.end(payload, trailer, reusable)
 
     def _upgrade(self, reader: Reader, head: ResponseHead, data: bytes) -> None:
         if not (reader.tunnels and head.fields.websocket):
@@ -257,6 +356,23 @@ class Upstream(asyncio.Protocol):
         self._reader = None
         reader.broken(error)
         self.close()
+
+
+def _reusable(head: ResponseHead, number: int) -> bool:
+    """Whether another request can be sent. A function that ends its connection means the one that it sees: with a
+    `number`, that is not this one."""
+    return head.http_1_1 and (number != 0 or not head.fields.close)
+
+
+def _tell_lost(reader: Reader, head: ResponseHead | None) -> None:
+    """No more of an answer comes. `head`: what came of it before a clean end, which some answers end with."""
+    if head is None or head.fields.length != UNTIL_CLOSE:
+        reader.lost(False)
+        return
+    try:
+        reader.end(b"", b"", False)
+    except Exception as error:
+        reader.broken(_as_told(error))
 
 
 def _as_told(error: Exception) -> FnctlError:

@@ -46,8 +46,23 @@ def sandboxes(engine: DockerEngine, sandbox_image: str) -> Iterator[Sandboxes]:
     made.stop()
 
 
+BOTH_WAYS = ("test_agents_node", "test_contracts_node", "test_contracts_node_platforms")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    own = metafunc.definition.get_closest_marker("own_connection") is not None
+    if "start" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH_WAYS and not own:
+        metafunc.parametrize("carriage", ["own", "shared"], indirect=True)
+
+
 @pytest.fixture
-def start(sandboxes: Sandboxes) -> Iterator[Start]:
+def carriage(request: pytest.FixtureRequest) -> str:
+    """`shared`: agents that know how take requests on one connection."""
+    return getattr(request, "param", "own")
+
+
+@pytest.fixture
+def start(sandboxes: Sandboxes, carriage: str) -> Iterator[Start]:
     """start(runtime, files) → a host whose sandbox has a booted agent; more than one may be started."""
     with ExitStack() as stack:
 
@@ -55,6 +70,7 @@ def start(sandboxes: Sandboxes) -> Iterator[Start]:
             runtime: str, files: Mapping[str, str] | None = None, *, template: bool = False, **place: object
         ) -> SandboxHost:
             host = stack.enter_context(sandboxes.one(catalog.runtimes()[runtime]))
+            host.offers = carriage == "shared"
             host.place(files or {}, **place)  # type: ignore[arg-type]
             host.boot(template=template)
             return host
@@ -109,7 +125,17 @@ def workshop(
 
 @pytest.fixture(scope="session")
 def node_packages(workshop: Callable[[str, tuple[str, str]], Path]) -> Path:
-    wanted = {"express": "^5", "koa": "^3", "fastify": "^5", "ws": "^8"}
+    wanted = {
+        "express": "^5",
+        "express4": "npm:express@^4",
+        "koa": "^3",
+        "fastify": "^5",
+        "ws": "^8",
+        "compression": "^1",
+        "morgan": "^1",
+        "express-session": "^1",
+        "multer": "^2",
+    }
     return workshop("node24", ("package.json", json.dumps({"name": "tested", "dependencies": wanted})))
 
 

@@ -23,6 +23,7 @@ from fnctl.model import Function, RuntimeSpec, SandboxSpec
 from fnctl.protocol import messages
 from fnctl.protocol.blocking import Channel, accepted, listen
 from fnctl.protocol.messages import Message
+from tests.contract.agents.shared_host import Asking, SharedHost
 from tests.support.printing import printing_to
 
 UID = 70_900
@@ -122,6 +123,8 @@ class SandboxHost:
         self.supervisor: Supervisor = None  # type: ignore[assignment]  # from start()
         self.agent: Channel = None  # type: ignore[assignment]  # from boot()
         self._connection: socket.socket | None = None
+        self.shared: SharedHost | None = None
+        self.offers = False  # a shared connection, to agents that serve on one
         self._accepted: list[socket.socket] = []
 
     def _accept_logs(self) -> None:
@@ -191,7 +194,9 @@ class SandboxHost:
         if self.agent:
             self.agent.close()
         self.agent = None  # type: ignore[assignment]  # from boot()
-        self._connection = None
+        if self.shared:
+            self.shared.close()
+        self._connection = self.shared = None
         while self._accepted:
             self._accepted.pop().close()
         self._turn_away()
@@ -220,7 +225,9 @@ class SandboxHost:
 
     def send_load(self, handler: str, **fields: Any) -> None:
         function = Function("tested", Path("/"), self.runtime.name, handler, concurrency=8)
-        message = messages.load(function, "0123456789ab", {"GREETING": "hëllo"}, port=3000)
+        message = messages.load(
+            function, "0123456789ab", {"GREETING": "hëllo"}, port=3000, share=self.offers and "once" not in fields
+        )
         self.agent.send({**message, **fields})
 
     def load(self, handler: str, **fields: Any) -> Message:
@@ -229,6 +236,7 @@ class SandboxHost:
         while loaded is not None and loaded["op"] == "waiting":
             loaded = self.agent.receive()
         assert loaded is not None and loaded["op"] == "loaded", loaded
+        self.shared = SharedHost(self.accept_data()) if loaded.get("shares") else None
         self._connection = self.accept_data()
         return loaded
 
@@ -276,7 +284,7 @@ class SandboxHost:
     ) -> http.client.HTTPResponse:
         """Send a request and read the head of its response; the body is the caller's to read."""
         client = http.client.HTTPConnection("function.localhost")
-        client.sock = on or self.connection
+        client.sock = on or (Asking(self.shared, self.connection) if self.shared else self.connection)
         client.auto_open = 0
         marked = {"X-Fnctl-Invocation-Id": invocation or uuid.uuid4().hex[:26], **(headers or {})}
         client.request(method, path, body=body, headers=marked, encode_chunked=hasattr(body, "__next__"))

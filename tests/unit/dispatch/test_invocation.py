@@ -51,6 +51,7 @@ class FakeLease:
     container_ms: float = 0.0
     runtime_ms: float = 0.0
     load_ms: float = 0.0
+    alone: bool = True
     released: list[tuple[bool, str | None]] = field(default_factory=list)
     why: Callable[[FnctlError], None] | None = None
 

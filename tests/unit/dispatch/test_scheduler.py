@@ -107,7 +107,10 @@ def test_no_refill_begins_while_a_first_invocation_is_on_its_way(tmp_path: Path)
 def test_an_instance_serves_many_at_once_up_to_its_concurrency(tmp_path: Path) -> None:
     async def history(stage: Stage1) -> None:
         await stage.start(stage.code(concurrency=3, scale=Scale(0, 1)))
-        leases = [await stage.lease() for _ in range(3)]
+        first = await stage.lease()
+        assert first.alone
+        leases = [first, await stage.lease(), await stage.lease()]
+        assert not any(lease.alone for lease in leases)
         assert len({lease.instance for lease in leases}) == 1
         assert len({id(lease.connection) for lease in leases}) == 3
         fourth = stage.enqueue()

@@ -18,10 +18,14 @@ from fnctl.errors import FnctlError, FunctionError
 from fnctl.model import Function, Receipt, SiteKey, StartKind
 from fnctl.triggers.http.exchange import Exchange
 from fnctl.triggers.http.found import Match
+from fnctl.triggers.http.frames import DATA, Asked
 from fnctl.triggers.http.head import RequestParser
 from fnctl.triggers.http.limits import Limits
+from fnctl.triggers.http.render import Stem
+from fnctl.triggers.http.shared import SharedConnection
 from fnctl.triggers.http.state import GatewayState
 from fnctl.triggers.http.upstream import Upstream
+from tests.contract.shared_agent import frame
 
 FRAMES = int(os.environ.get("FRAMES", "4000"))  # `make faults` plays 100,000
 SEED = int(os.environ.get("SEED", "1"))
@@ -50,6 +54,8 @@ class Transport:
 
     def resume_reading(self) -> None: ...
 
+    def set_protocol(self, protocol: Any) -> None: ...
+
 
 class Owner:
     def data_connected(self, connection: Any, transport: Any) -> None: ...
@@ -58,7 +64,7 @@ class Owner:
 
 
 class Lease:
-    plain = False
+    plain = alone = False
     instance, function, version, start = "i", "f", "v", StartKind.WARM
     queue_ms = container_ms = runtime_ms = load_ms = 0.0
 
@@ -146,14 +152,24 @@ async def play(chance: random.Random) -> None:
     invocations = Invocations(desk, desk, Ticker(3600.0))  # type: ignore[arg-type]
     request = RequestParser().parse(HEAD, len(HEAD))
     match = Match(FUNCTION, SiteKey("f"), b"/", b"")
-    exchange = Exchange(GatewayState(invocations, Limits()), desk, request, match, HEAD[:-2], 1.0, 1.0)
+    shared = None
+    if chance.random() < 0.5:
+        desk.connection.join(shared := SharedConnection(Transport()))  # type: ignore[arg-type]
+    stem = Stem(HEAD[:-2], Asked.of(b"GET", b"/", HEAD[16:-2], length=False))
+    exchange = Exchange(GatewayState(invocations, Limits()), desk, request, match, stem, 1.0, 1.0)
     exchange.start(b"", True)
     said = answer(chance)
-    size = chance.choice((1 << 20, 1 << 20, 1000, 7)) if len(said) < 9999 else 1 << 20
+    size = chance.choice((1 << 16, 1 << 16, 1000, 7)) if len(said) < 9999 else 1 << 16
     for start in range(0, len(said), size):
-        desk.connection.data_received(said[start : start + size])
+        part = said[start : start + size]
+        if shared is None:
+            desk.connection.data_received(part)
+        else:
+            shared.data_received(frame(DATA, 0, 1, part))
     broken = desk.connection.transport is not None and desk.connection.transport.is_closing()
     assert not broken or desk.finishes == 1, "broken, and the client waits"
+    if shared is not None:
+        shared.connection_lost(None)
     desk.connection.connection_lost(None)
     for _ in range(2):
         await asyncio.sleep(0)
