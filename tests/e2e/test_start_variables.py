@@ -82,7 +82,7 @@ def fnctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Running]:
 
 def told(fnctl: rig.Running, function: str) -> dict[str, Any]:
     answer = fnctl.call(function)
-    assert answer.status == 200, answer.body
+    assert answer.status == 200, (answer.body, [row for row in fnctl.desk.lines(function) if row["kind"] != "receipt"])
     found: dict[str, Any] = json.loads(answer.body)
     return found
 
