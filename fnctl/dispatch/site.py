@@ -1,4 +1,7 @@
-"""Everything about one function at run time: its instances, its free connections, its queue, and when it grows."""
+"""Everything about one function at run time: its instances, its free connections, its queue, and when it grows.
+
+Long for one file: who waits, what is free and what is being started decide each other.
+"""
 
 from __future__ import annotations
 

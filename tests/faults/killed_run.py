@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,10 +20,11 @@ import uvloop
 
 from fnctl.model import AsyncRule
 from fnctl.store.port import ENDED, Leased, Message, Settlement
-from fnctl.store.sqlite import LOCKED_MS, SqliteConnection, SqliteStore
+from fnctl.store.sqlite import SqliteConnection, SqliteStore
 from fnctl.triggers.http.call import CallRequest
 from tests.contract.gateway_stage import HELLO, Stage, app, read_request
 from tests.contract.gateway_stage import stage as staged
+from tests.faults.killable_connection import connection
 
 LANES = 16  # calls at once
 CALLERS = 32
@@ -71,25 +71,7 @@ class Run:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def connect(self, path: str) -> SqliteConnection:
-        at = self.at
-
-        class Connection(SqliteConnection):
-            def begin(self) -> None:
-                at("begin")
-                super().begin()
-                at("begun")
-
-            def execute(self, *args: Any) -> sqlite3.Cursor:
-                rows = super().execute(*args)
-                at("statement")
-                return rows
-
-            def commit(self, touched: Iterable[str] = ()) -> None:
-                at("commit")
-                super().commit(touched)
-                at("committed")
-
-        return sqlite3.connect(path, isolation_level=None, timeout=LOCKED_MS / 1000, factory=Connection)
+        return connection(path, self.at)
 
     async def live(self) -> None:
         if self._life.point == "moment":

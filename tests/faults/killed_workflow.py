@@ -11,10 +11,9 @@ import dataclasses
 import json
 import os
 import signal
-import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,11 @@ from fnctl.openworkflow.definition import Identity
 from fnctl.openworkflow.fault import standard
 from fnctl.openworkflow.reading import read
 from fnctl.openworkflow.world import Awaited, HttpResponse, ProcessResult, Step
-from fnctl.store.sqlite import LOCKED_MS, SqliteConnection, SqliteStore
+from fnctl.store.sqlite import SqliteConnection, SqliteStore
 from fnctl.workflow.ows.runner import Flows
 from fnctl.workflow.ows.shelf import Shelf
 from fnctl.workflow.runs import Row
+from tests.faults.killable_connection import connection
 from tests.support.every_task import ALL, EVENTS, UNDONE
 from tests.support.workflow_world import FakeWorld
 
@@ -92,25 +92,7 @@ class Process:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def connect(self, path: str) -> SqliteConnection:
-        at = self.at
-
-        class Connection(SqliteConnection):
-            def begin(self) -> None:
-                at("begin")
-                super().begin()
-                at("begun")
-
-            def execute(self, *args: Any) -> sqlite3.Cursor:
-                rows = super().execute(*args)
-                at("statement")
-                return rows
-
-            def commit(self, touched: Iterable[str] = ()) -> None:
-                at("commit")
-                super().commit(touched)
-                at("committed")
-
-        return sqlite3.connect(path, isolation_level=None, timeout=LOCKED_MS / 1000, factory=Connection)
+        return connection(path, self.at)
 
     @property
     def _clock_file(self) -> Path:

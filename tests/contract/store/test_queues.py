@@ -1,4 +1,7 @@
-"""What every store keeps of its word about queues."""
+"""What every store keeps of its word about queues.
+
+Long for one file: one port, whose every promise is asked of each store.
+"""
 
 from __future__ import annotations
 
